@@ -1,0 +1,132 @@
+"""Failures: as values inside Trunkline, as exceptions at its edges.
+
+Owns `Kind` (one row per way in which a call can fail: whose fault it is and how a client sees it),
+`Fault` (one failure) and the exceptions. Does not own what to do about a failure: `routing/faults.py`.
+
+Exceptions:
+
+- TrunklineError
+  - ConfigError        the settings are wrong; carries file, line and column
+"""
+
+import enum
+from typing import Any
+
+import msgspec
+
+
+class TrunklineError(Exception):
+    """Base class of all exceptions that Trunkline raises on purpose."""
+
+
+class ConfigError(TrunklineError):
+    """A setting is wrong. `str()` reads `file:line:column: what is wrong; how to fix it`."""
+
+
+class Blame(enum.StrEnum):
+    """Whose fault a failure is (DESIGN section 6)."""
+
+    CLIENT = "client"
+    UPSTREAM = "upstream"
+    UPSTREAM_BUSY = "upstream_busy"
+    BACKEND = "backend"
+    GATEWAY = "gateway"
+    CANCELLED = "cancelled"
+
+
+class Kind(msgspec.Struct, frozen=True, gc=False):
+    """One way to fail: its name, who is to blame, and the default status, code and type a client gets."""
+
+    name: str
+    blame: Blame
+    status: int
+    code: str
+    type: str
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """An upstream's whole answer, kept so that a client can be given it unchanged."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Fault(msgspec.Struct, frozen=True, gc=False):
+    """One failure as a value.
+
+    `status` and `code` are 0 and "" where the kind's own apply. `retry_after` is in seconds.
+    `answer` is the upstream's own answer when there was one: it is what the client gets in the end.
+    """
+
+    kind: Kind
+    message: str
+    status: int = 0
+    code: str = ""
+    param: str | None = None
+    retry_after: float | None = None
+    answer: Answer | None = None
+
+    @property
+    def http_status(self) -> int:
+        """The status for the client."""
+        return self.status or self.kind.status
+
+    @property
+    def error_code(self) -> str:
+        """The `code` field of the error body."""
+        return self.code or self.kind.code
+
+
+def _row(name: str, blame: Blame, status: int, code: str, type_: str) -> Kind:
+    return Kind(name, blame, status, code, type_)
+
+
+_C, _U, _B = Blame.CLIENT, Blame.UPSTREAM, Blame.BACKEND
+_INVALID, _API = "invalid_request_error", "api_error"
+
+# The client's own mistakes, found by the gateway.
+INVALID_JSON = _row("invalid_json", _C, 400, "invalid_json", _INVALID)
+INVALID_REQUEST = _row("invalid_request", _C, 400, "invalid_request", _INVALID)
+BAD_FRAMING = _row("bad_framing", _C, 400, "invalid_request", _INVALID)
+INVALID_KEY = _row("invalid_key", _C, 401, "invalid_api_key", "authentication_error")
+MODEL_NOT_ALLOWED = _row("model_not_allowed", _C, 403, "model_not_allowed", "permission_error")
+MODEL_UNKNOWN = _row("model_unknown", _C, 404, "model_not_found", _INVALID)
+NOT_FOUND = _row("not_found", _C, 404, "not_found", _INVALID)
+METHOD_NOT_ALLOWED = _row("method_not_allowed", _C, 405, "method_not_allowed", _INVALID)
+SLOW_REQUEST = _row("slow_request", _C, 408, "request_timeout", _INVALID)
+BODY_TOO_LARGE = _row("body_too_large", _C, 413, "request_too_large", _INVALID)
+HEAD_TOO_LARGE = _row("head_too_large", _C, 431, "request_too_large", _INVALID)
+
+# What an upstream answered.
+REFUSED_BY_UPSTREAM = _row("refused_by_upstream", _C, 400, "invalid_request", _INVALID)
+MODEL_MISSING = _row("model_missing", _U, 404, "model_not_found", _INVALID)
+SERVER_ERROR = _row("server_error", _U, 502, "upstream_error", _API)
+BUSY = _row("busy", Blame.UPSTREAM_BUSY, 429, "rate_limit_exceeded", "rate_limit_error")
+BAD_CREDENTIAL = _row("bad_credential", _B, 401, "upstream_error", _API)
+ERROR_IN_STREAM = _row("error_in_stream", _U, 502, "upstream_error", _API)
+ERROR_IN_200 = _row("error_in_200", _U, 502, "upstream_error", _API)
+
+# What happened on the way to an upstream or back.
+DNS = _row("dns", _B, 502, "upstream_error", _API)
+CONNECT = _row("connect", _B, 502, "upstream_error", _API)
+TLS = _row("tls", _B, 502, "upstream_error", _API)
+CONNECT_TIMEOUT = _row("connect_timeout", _B, 504, "upstream_timeout", "timeout_error")
+FIRST_TOKEN_TIMEOUT = _row("first_token_timeout", _U, 504, "upstream_timeout", "timeout_error")
+IDLE_TIMEOUT = _row("idle_timeout", _U, 504, "upstream_timeout", "timeout_error")
+TOTAL_TIMEOUT = _row("total_timeout", _U, 504, "upstream_timeout", "timeout_error")
+STALE = _row("stale_connection", _U, 502, "upstream_error", _API)
+RESET = _row("reset", _U, 502, "upstream_error", _API)
+CUT = _row("cut", _U, 502, "upstream_error", _API)
+INCOMPLETE = _row("incomplete_stream", _U, 502, "upstream_error", _API)
+EMPTY_STREAM = _row("empty_stream", _U, 502, "upstream_error", _API)
+MALFORMED = _row("malformed", _U, 502, "upstream_error", _API)
+
+# The gateway itself.
+NO_BACKEND = _row("no_backend", Blame.GATEWAY, 503, "no_backend", _API)
+OVERLOADED = _row("overloaded", Blame.GATEWAY, 503, "overloaded", _API)
+SHUTTING_DOWN = _row("shutting_down", Blame.GATEWAY, 503, "overloaded", _API)
+INTERNAL = _row("internal", Blame.GATEWAY, 500, "internal_error", _API)
+CLIENT_GONE = _row("client_gone", Blame.CANCELLED, 499, "client_gone", _INVALID)
+
+KINDS: dict[str, Kind] = {value.name: value for value in dict[str, Any](globals()).values() if isinstance(value, Kind)}
