@@ -16,9 +16,15 @@ from trunkline.errors import INVALID_KEY, Fault
 class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One static key."""
 
-    name: Annotated[str, Meta(min_length=1, description="How records and metrics call it; never the key itself.")]
-    key: Annotated[str, Meta(min_length=1, description="The secret. Better: ${ENV_VARIABLE}.")]
-    models: Annotated[list[str] | None, Meta(description="Models (globs) this key may use; omitted: all.")] = None
+    name: Annotated[
+        str, Meta(min_length=1, description="How records and metrics call it; never the key itself.")
+    ]
+    key: Annotated[
+        str, Meta(min_length=1, description="The secret. Better: ${ENV_VARIABLE}.", extra={"secret": True})
+    ]
+    models: Annotated[
+        list[str] | None, Meta(description="Models (globs) this key may use; omitted: all.")
+    ] = None
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
@@ -41,7 +47,8 @@ class Keyring:
 
     def __init__(self, settings: list[KeySettings]) -> None:
         self._by_token = {
-            item.key.encode(): Key(item.name, None if item.models is None else tuple(item.models)) for item in settings
+            item.key.encode(): Key(item.name, None if item.models is None else tuple(item.models))
+            for item in settings
         }
 
     def __repr__(self) -> str:

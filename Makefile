@@ -1,0 +1,87 @@
+# `make run` and `make test` work on a fresh machine with Python >= 3.11, make and git; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := requirements/constraints.txt
+PYTEST := $(BIN)/python -m pytest
+
+# uv reads its certificates from the system, as pip does; both obey the same pins, for the build backend too.
+export UV_SYSTEM_CERTS := 1
+export UV_BUILD_CONSTRAINT := $(CONSTRAINTS)
+export PIP_CONSTRAINT := $(CONSTRAINTS)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A link from the cache saves nothing on a small environment, and warns where the cache is on another disk.
+export UV_LINK_MODE := copy
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+# Two suites at once would disturb each other's timing, and there is one environment to install into.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+# Install the package (editable) with the given extras: uv if it is to be had, pip otherwise.
+define install
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS) --editable '.$(1)' \
+	  || $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.$(1)'
+endef
+
+# Stamps are written last: what was interrupted is done again.
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Trunkline needs Python 3.11 or newer (make PYTHON=...)")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) uv || echo 'uv is not to be had; pip does it'
+	touch $@
+
+$(VENV)/.run: $(VENV)/.made pyproject.toml $(CONSTRAINTS)
+	$(call install,)
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml $(CONSTRAINTS)
+	$(call install,[dev])
+	touch $(VENV)/.run $@
+
+.PHONY: help run test check lint fix unit contract e2e pins clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 24
+
+run: $(VENV)/.run ## a small real model behind the gateway on 127.0.0.1:8080; Ctrl-C stops both
+	@exec $(BIN)/trunkline demo
+
+test: unit contract e2e ## all tests
+
+check: lint unit ## format, lint, types, import rules, unit and architecture tests: under a minute
+
+lint: $(VENV)/.dev ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pyright --warnings
+
+unit: $(VENV)/.dev ## unit and architecture tests; each pure file covered by its own test file
+	rm -f .coverage
+	$(BIN)/coverage run -m pytest tests/unit tests/architecture
+	$(BIN)/python tests/architecture/own_coverage.py
+
+contract: $(VENV)/.dev ## tests over loopback sockets
+	$(PYTEST) $(wildcard tests/contract tests/exchange tests/chaos)
+
+e2e: $(VENV)/.dev ## tests against a real llama.cpp server
+	$(PYTEST) tests/e2e
+
+fix: $(VENV)/.dev ## format, and mend what the linter can
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+pins: $(VENV)/.dev ## renew the pinned versions
+	@{ echo '# Exact versions of everything that `make` installs, for every platform. Renew with `make pins`.'; \
+	  $(BIN)/uv pip compile pyproject.toml requirements/build.in --extra dev --universal --python-version 3.11 \
+	    --upgrade --no-header --no-annotate --quiet; } > $(CONSTRAINTS).new
+	mv $(CONSTRAINTS).new $(CONSTRAINTS)
+
+clean: ## remove the environment and all that can be made again
+	rm -rf $(VENV) .coverage .pytest_cache .ruff_cache .hypothesis build dist
+
+-include bench/bench.mk

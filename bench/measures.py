@@ -1,0 +1,159 @@
+"""One measurement of one gateway, for each of the measures; `rounds.py` decides who is measured when.
+
+`requests`  CPU per request and requests/s at saturation, keep-alive.
+`churn`     the same with a connection per request.
+`latency`   open loop at a fixed rate, direct and through the gateway.
+`streams`   CPU per streamed chunk at a pace that leaves nobody saturated, so that events do not share a read.
+`memory`    resident memory idle and with many open streams.
+`start`     from spawning the process until it accepts, and until it has answered a first request.
+
+Each returns its values by name; one that cannot be measured raises BenchError.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench.fleet import Fleet, Live, launch
+from bench.gateways import Gateway
+from bench.loads import Streams, percentile, run_latency, run_requests
+from bench.process import BenchError, resident, usage
+from bench.settings import Settings
+
+Values = dict[str, float]
+
+_SLOW_FACTOR = 3
+"""A slow gateway is measured once only, this much longer."""
+
+_SLOW_CONNECTIONS = 16
+"""And with fewer connections: calls that wrk abandons at its end have cost CPU but are not counted."""
+
+
+def direct_requests(fleet: Fleet, directory: Path, settings: Settings) -> Values:
+    """Drive the upstream without a gateway: what load and upstream can do together."""
+    load = settings.load_cores
+    run = run_requests(fleet.ports[0], settings.seconds, settings.connections, directory, load, churn=False)
+    return {"per_second": run.requests / run.seconds}
+
+
+def drive_requests(live: Live, directory: Path, settings: Settings, *, churn: bool) -> Values:
+    """Drive the gateway as fast as it answers."""
+    slow = live.gateway.slow
+    connections = _SLOW_CONNECTIONS if slow else settings.connections
+    seconds = settings.seconds * (_SLOW_FACTOR if slow else 1)
+    with live.turn():
+        if not churn:
+            run_requests(live.port, 1, connections, directory, settings.load_cores, churn=False)
+        before = usage(live.child.pid)
+        run = run_requests(live.port, seconds, connections, directory, settings.load_cores, churn=churn)
+        cpu = usage(live.child.pid).since(before)
+    return {
+        "cpu_us": cpu / run.requests * 1e6,
+        "per_second": run.requests / run.seconds,
+        "gateway_busy": cpu / run.seconds,
+    }
+
+
+def _latency(port: int, rate: float, seconds: float, load_cores: list[int]) -> Values:
+    times = run_latency(port, rate, seconds, load_cores)
+    return {"p50_ms": percentile(times, 0.5) * 1e3, "p99_ms": percentile(times, 0.99) * 1e3, "rate": rate}
+
+
+def direct_latency(fleet: Fleet, settings: Settings) -> Values:
+    """Measure the upstream without a gateway, to be subtracted."""
+    return _latency(fleet.ports[0], settings.rate, settings.seconds, settings.load_cores)
+
+
+def gateway_latency(live: Live, settings: Settings) -> Values:
+    """Measure through the gateway."""
+    seconds = settings.seconds * (_SLOW_FACTOR if live.gateway.slow else 1)
+    with live.turn():
+        return _latency(live.port, min(settings.rate, live.gateway.max_rate), seconds, settings.load_cores)
+
+
+def _streams(
+    port: int, interval_ms: int, seconds: float, settings: Settings, upstream: int, gateway: int | None
+) -> Values:
+    with Streams(port, settings.streams, interval_ms, settings.load_cores) as streams:
+        streams.wait_open(60)
+        time.sleep(1)
+        roots = [upstream, streams.child.pid] + ([] if gateway is None else [gateway])
+        before, first = [usage(pid) for pid in roots], streams.count()
+        time.sleep(seconds)
+        after, last = [usage(pid) for pid in roots], streams.count()
+    wall = after[0].wall - before[0].wall
+    cpu = [now.since(then) for now, then in zip(after, before, strict=True)]
+    events, reads = last.events - first.events, last.reads - first.reads
+    if not events:
+        raise BenchError("no event arrived")
+    values = {
+        "per_second": events / wall,
+        "reads_per_second": reads / wall,
+        "load_busy": (cpu[0] + cpu[1]) / wall / len(settings.load_cores),
+    }
+    if gateway is not None:
+        values |= {"cpu_us": cpu[2] / events * 1e6, "gateway_busy": cpu[2] / wall}
+    return values
+
+
+def direct_streams(fleet: Fleet, settings: Settings) -> Values:
+    """Read the streams without a gateway and without a pace: what load and upstream can do together."""
+    return _streams(fleet.ports[0], 0, 2, settings, fleet.upstream.pid, None)
+
+
+def relay_streams(fleet: Fleet, live: Live, settings: Settings) -> Values:
+    """Read the streams through the gateway; a slow one gets them at a pace that it can keep."""
+    interval, seconds = settings.interval_ms, settings.seconds
+    if settings.streams * 1000 / interval > live.gateway.max_chunks:
+        interval = int(settings.streams * 1000 / live.gateway.max_chunks)
+        seconds *= _SLOW_FACTOR
+    with live.turn():
+        return _streams(live.port, interval, seconds, settings, fleet.upstream.pid, live.child.pid)
+
+
+def hold_streams(
+    gateway: Gateway, binary: str, ports: tuple[int, int], directory: Path, settings: Settings
+) -> Values:
+    """Start the gateway afresh and open many slow streams."""
+    count = min(settings.open_streams, gateway.max_streams)
+    live = launch(gateway, binary, ports, directory, settings.gateway_core, streams=True)
+    with live.child:
+        time.sleep(1)
+        idle = resident(live.child.pid)
+        with Streams(live.port, count, 1000, settings.load_cores) as streams:
+            streams.wait_open(60)
+            time.sleep(1)
+            full = resident(live.child.pid)
+            streams.count()
+    return {"idle_mb": idle, "open_mb": full, "streams": count, "kb_per_stream": (full - idle) * 1000 / count}
+
+
+def start(
+    gateway: Gateway, binary: str, ports: tuple[int, int], directory: Path, settings: Settings
+) -> Values:
+    """Start the gateway and stop it again."""
+    live = launch(gateway, binary, ports, directory, settings.gateway_core, streams=False)
+    live.child.stop()
+    return {"accept_s": live.accept_s, "answer_s": live.answer_s}
+
+
+def commands(environment: dict[str, str]) -> Values:
+    """Time `import trunkline` (without Python's own start) and `trunkline --version` (with it)."""
+
+    def timed(*arguments: str) -> float:
+        times: list[float] = []
+        for _ in range(7):
+            began = time.perf_counter()
+            answer = subprocess.run(
+                [sys.executable, *arguments], env=environment, capture_output=True, check=False
+            )
+            times.append(time.perf_counter() - began)
+            if answer.returncode:
+                raise BenchError(f"{' '.join(arguments)}: {answer.stderr.decode()[-200:]}")
+        return statistics.median(times) * 1e3
+
+    bare = timed("-c", "pass")
+    imported = timed("-c", "import trunkline")
+    return {"import_ms": imported - bare, "version_ms": timed("-m", "trunkline.cli.main", "--version")}

@@ -1,0 +1,101 @@
+"""The bytes on the wire: one request and its answers, of the size that real clients and servers send.
+
+Owns the bodies and nothing else. The answer of `CHAT_ANSWER` is OpenAI's field for field; `render_event` is one event
+of a stream, about 245 bytes like those of OpenAI and llama.cpp.
+"""
+
+import json
+
+KEY = "sk-bench-0123456789abcdef0123456789abcdef"
+"""The key that Trunkline, vllm-router's clients and LiteLLM get as `Authorization: Bearer`."""
+
+MODEL = "chat"
+PATH = "/v1/chat/completions"
+
+_SYSTEM = "You are a careful assistant. Answer in plain words and keep it short."
+_QUESTION = (
+    "A tank holds 240 litres. One pipe fills it in 6 hours and another empties it in 10 hours. If both are open "
+    "and the tank starts empty, how long until it is full? Explain each step of the calculation."
+)
+
+
+def render_request(*, stream: bool, interval_ms: int = 0) -> bytes:
+    """Return a chat completion request body (about 400 bytes).
+
+    `interval_ms` travels in the text, so that it reaches the upstream through any gateway; 0: as fast as possible.
+    """
+    question = f"{_QUESTION} interval={interval_ms}" if stream else _QUESTION
+    body: dict[str, object] = {
+        "model": MODEL,
+        "messages": [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": question}],
+        "temperature": 0.7,
+        "max_tokens": 256,
+    }
+    if stream:
+        body["stream"] = True
+    return json.dumps(body).encode()
+
+
+def render_head(body: bytes, *, host: str = "127.0.0.1", path: str = PATH) -> bytes:
+    """Return the request head that goes before the body."""
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
+        f"Accept: */*\r\nUser-Agent: bench\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()
+
+
+CHAT_ANSWER = json.dumps(
+    {
+        "id": "chatcmpl-9f2c41d07ab84c55b1d6e0a3",
+        "object": "chat.completion",
+        "created": 1760000000,
+        "model": MODEL,
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "The first pipe adds 40 litres an hour and the second takes 24 away, so the tank gains "
+                    "16 litres an hour. 240 divided by 16 is 15: it is full after 15 hours.",
+                },
+                "logprobs": None,
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 71, "completion_tokens": 45, "total_tokens": 116},
+        "system_fingerprint": "fp_44709d6fcb",
+    }
+)
+"""A whole answer, about 500 bytes."""
+
+_WORDS = [
+    "the",
+    "tank",
+    "gains",
+    "sixteen",
+    "litres",
+    "an",
+    "hour",
+    "so",
+    "it",
+    "is",
+    "full",
+    "after",
+    "fifteen",
+    "hours",
+]
+
+
+def render_event(index: int) -> bytes:
+    """Return one `chat.completion.chunk` event, framed as one HTTP chunk."""
+    delta = {"content": " " + _WORDS[index % len(_WORDS)]}
+    event = {
+        "id": "chatcmpl-9f2c41d07ab84c55b1d6e0a3",
+        "object": "chat.completion.chunk",
+        "created": 1760000000,
+        "model": MODEL,
+        "system_fingerprint": "fp_44709d6fcb",
+        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}],
+    }
+    data = b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
+    return b"%x\r\n%b\r\n" % (len(data), data)

@@ -1,0 +1,55 @@
+"""`trunkline check`: whether a configuration is right, without starting anything."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trunkline.cli.serve import ConfigOption
+
+
+def check(
+    config: ConfigOption = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check the configuration; exit code 2 if it has errors."""
+    from trunkline.config.addresses import may_listen  # noqa: PLC0415 - loaded by this verb only
+    from trunkline.config.load import discover, load  # noqa: PLC0415 - likewise
+    from trunkline.errors import ConfigError  # noqa: PLC0415 - likewise
+
+    errors: list[str] = []
+    warnings: list[str] = []
+    summary = ""
+    try:
+        loaded = load(config or discover(Path()), os.environ)
+    except ConfigError as error:
+        errors = str(error).splitlines()
+    else:
+        warnings = [
+            *loaded.warnings,
+            *(f"{place} is a secret written down; better ${{VARIABLE}}" for place in loaded.literal_secrets),
+        ]
+        try:
+            may_listen(loaded.settings, insecure_open=False)
+        except ConfigError as error:
+            warnings.append(str(error))
+        summary = f"{len(loaded.settings.backends)} backends, {len(loaded.settings.keys)} keys, from {loaded.source}"
+    if json:
+        _print_json(errors, warnings)
+    else:
+        for error in errors:
+            print(error, file=sys.stderr)
+        for warning in warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        if not errors:
+            print(f"ok: {summary}")
+    raise typer.Exit(2 if errors else 0)
+
+
+def _print_json(errors: list[str], warnings: list[str]) -> None:
+    import msgspec  # noqa: PLC0415 - loaded by this verb only
+
+    answer = {"ok": not errors, "errors": errors, "warnings": warnings}
+    print(msgspec.json.format(msgspec.json.encode(answer)).decode())

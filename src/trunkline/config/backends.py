@@ -1,0 +1,218 @@
+"""One backend as written -> `BackendSettings`.
+
+Owns aliases, what comes from the provider row, and the checks that need more than one field: URL, key, headers,
+files. A key from the environment goes only to the URL of its own provider row.
+"""
+
+import re
+from collections.abc import Mapping as Environ
+from pathlib import Path
+from typing import Any, cast
+
+from msgspec import structs
+
+from trunkline.config.addresses import check_url, is_azure, same_server
+from trunkline.config.bind import INVALID, Binder, Report, entry
+from trunkline.config.model import ALIASES, BackendEntry
+from trunkline.config.tree import Node
+from trunkline.providers.base import Profile
+from trunkline.providers.registry import close_names, find
+from trunkline.routing.backend import TimeoutSettings
+
+_NAME = re.compile(r"[!-+\--.0-~]+")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+_VISIBLE = re.compile(r"[!-~]*")
+# These frame the message or name its place: the gateway writes them itself (RFC 9110 section 7.6.1).
+_OWN_HEADERS = frozenset(
+    {
+        *("connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te"),
+        *("trailer", "transfer-encoding", "upgrade"),
+    }
+)
+_PATHS = ("ca_bundle_path", "client_cert_path", "client_key_path")
+
+
+class Assembler:
+    """Makes backends; relative paths are taken from `base`."""
+
+    def __init__(self, environ: Environ[str, str], base: Path, report: Report) -> None:
+        self._environ = environ
+        self._base = base
+        self._report = report
+        self._binder = Binder(environ, base, report)
+
+    def read(self, node: Node, path: str) -> dict[str, Any] | None:
+        """The values of one backend, complete but for a name; None if something about it was reported."""
+        values = self._binder.fields(node, BackendEntry, path)
+        if values is INVALID:
+            return None
+        before = len(self._report.errors)
+        said = _Said(node, path, self._report)
+        self._resolve_aliases(values, said)
+        self._resolve_timeouts(values, said)
+        row = self._resolve_provider(values, said)
+        if row is not None:
+            self._resolve_url(values, row, said)
+        self._check_text(values, said)
+        self._check_files(values, said)
+        failed = len(self._report.errors) > before or INVALID in values.values()
+        return None if failed else values
+
+    def _resolve_aliases(self, values: dict[str, Any], said: "_Said") -> None:
+        for alias, real in ALIASES.items():
+            if alias not in values:
+                continue
+            if real in values:
+                said.error(alias, f"is an alias of `{real}`, which is there too; write one of them")
+            values[real] = values.pop(alias)
+            said.renamed[real] = alias
+
+    def _resolve_timeouts(self, values: dict[str, Any], said: "_Said") -> None:
+        totals = {name: values.pop(name) for name in ("timeout", "request_timeout") if name in values}
+        written = values.get("timeouts", TimeoutSettings())
+        if not totals or INVALID in totals.values() or written is INVALID:
+            return
+        name = min(totals, key=lambda name: cast("float", totals[name]))
+        if len(totals) == 2:
+            said.warn(name, "holds: it is the smaller one of `timeout` and `request_timeout`")
+        block = entry(said.node, "timeouts")
+        if block is not None and entry(block.node, "total") is not None:
+            said.error(name, "is an alias of `timeouts.total`, which is there too; write one of them")
+        values["timeouts"] = structs.replace(written, total=totals[name])
+
+    def _resolve_provider(self, values: dict[str, Any], said: "_Said") -> Profile | None:
+        name = values.get("provider", "openai_compat")
+        if name is INVALID:
+            return None
+        row = find(name)
+        if row is None:
+            close = " or ".join(f"`{known}`" for known in close_names(name))
+            said.error(
+                "provider",
+                f"`{name}` is not supported in this version"
+                if name == "azure"
+                else f"there is no provider {name!r}; "
+                + (
+                    f"did you mean {close}?"
+                    if close
+                    else "`openai_compat` fits any server that speaks that API"
+                ),
+            )
+            return None
+        values["provider"] = row.name
+        return row
+
+    def _resolve_url(self, values: dict[str, Any], row: Profile, said: "_Said") -> None:
+        url = values.setdefault("url", row.base_url)
+        if url is INVALID:
+            return
+        if url is None:
+            said.error("url", f"is required for provider `{row.name}` (alias: base_url)")
+        elif problem := check_url(url):
+            said.error("url", problem)
+        elif is_azure(url):
+            said.error(
+                "url",
+                "Azure deployments are not supported in this version; the resource's /openai/v1 is a plain URL",
+            )
+        elif row.base_url is not None and same_server(url, row.base_url):
+            self._resolve_own_server(values, row, row.base_url, said)
+
+    def _resolve_own_server(self, values: dict[str, Any], row: Profile, own: str, said: "_Said") -> None:
+        """What holds only where the provider itself is asked: its key from the environment, and its paths."""
+        if values["url"].rstrip("/") == own.removesuffix("/chat/completions"):
+            values["url"] = own
+        if values.get("api_key"):
+            return
+        values["api_key"] = next(
+            (self._environ[name] for name in row.key_variables if self._environ.get(name)), ""
+        )
+        if row.key_variables and not values["api_key"] and not values.get("forward_authorization"):
+            said.warn("api_key", f"is missing: set {row.key_variables[0]}, or `api_key`")
+
+    def _check_text(self, values: dict[str, Any], said: "_Said") -> None:
+        name = values.get("name")
+        if isinstance(name, str) and not _NAME.fullmatch(name):
+            said.error("name", "must be printable ASCII without space, comma and slash")
+        for field in ("api_key", "organization"):
+            text = values.get(field)
+            if isinstance(text, str) and not _VISIBLE.fullmatch(text):
+                said.error(field, "holds a blank, a line break or a character outside ASCII")
+        headers = values.get("headers")
+        if not isinstance(headers, dict):
+            return
+        for header, value in cast("dict[str, str]", headers).items():
+            if not _TOKEN.fullmatch(header):
+                said.error("headers", f"{header!r} is not a header name")
+            elif header.lower() in _OWN_HEADERS:
+                said.error("headers", f"`{header}` is written by the gateway itself")
+            elif not _HEADER_VALUE.fullmatch(value):
+                said.error(
+                    "headers",
+                    f"the value of `{header}` holds a line break or a character that no header may hold",
+                )
+
+    def _check_files(self, values: dict[str, Any], said: "_Said") -> None:
+        for field in _PATHS:
+            if isinstance(values.get(field), str):
+                values[field] = str(self._base / values[field])
+                if not Path(values[field]).is_file():
+                    said.error(field, f"there is no file {values[field]}")
+        if values.get("client_key_path") is not None and values.get("client_cert_path") is None:
+            said.error("client_key_path", "needs client_cert_path too")
+        if values.get("ssl_verify") is False:
+            ignored = "; ca_bundle_path has no effect" if values.get("ca_bundle_path") else ""
+            said.warn("ssl_verify", f"is off: anyone on the way can read and change the traffic{ignored}")
+
+
+class _Said:
+    """Where each field of one backend was written, and under which name."""
+
+    def __init__(self, node: Node, path: str, report: Report) -> None:
+        self.node = node
+        self.renamed: dict[str, str] = {}
+        self._path = path
+        self._report = report
+
+    def error(self, field: str, message: str) -> None:
+        """Report an error at the field, or at the backend where the field is not written."""
+        self._report.error(*self._line(field, message))
+
+    def warn(self, field: str, message: str) -> None:
+        """Report a warning likewise."""
+        self._report.warn(*self._line(field, message))
+
+    def _line(self, field: str, message: str) -> tuple[str, str]:
+        written = self.renamed.get(field, field)
+        found = entry(self.node, written)
+        path = f"{self._path}.{written}" if self._path else written
+        return (self.node if found is None else found.node).where, f"{path}: {message}"
+
+
+def settle_names(
+    backends: list[dict[str, Any]], default: str | None, nodes: list[Node], report: Report
+) -> None:
+    """Give a name to those without: `default`, or the provider's name with a number from the second on."""
+    taken: dict[str, str] = {}
+    for values, node in zip(backends, nodes, strict=True):
+        name = values.get("name")
+        if name is None:
+            continue
+        if name in taken:
+            found = entry(node, "name")
+            report.error(
+                (found.node if found else node).where,
+                f"the name `{name}` is used twice, first at {taken[name]}",
+            )
+        taken[name] = node.where
+    for values, node in zip(backends, nodes, strict=True):
+        if "name" in values:
+            continue
+        base = name = default or str(values["provider"])
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{base}-{number}"
+        values["name"] = name
+        taken[name] = node.where

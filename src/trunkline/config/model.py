@@ -1,0 +1,139 @@
+"""All settings together, and the shape of the file they come from.
+
+Owns `Settings` (what the program runs on), `FileSettings` (what a file may say: the same, plus aliases) and the
+tables of keys that are known without being settings. Does not own the settings of the parts: each is a struct beside
+the code that obeys it.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from trunkline.net.listener import ServerSettings
+from trunkline.policy.keys import KeySettings
+from trunkline.routing.backend import BackendSettings
+
+
+class AdminSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The admin port."""
+
+    host: Annotated[
+        str, Meta(description="Address to listen on; loopback only, because it has no key yet.")
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 picks a free one.")] = 8081
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the program runs on, complete and checked.
+
+    `passthrough`: started from TARGET_BASE_URL, so every path and method is forwarded to the one backend.
+    """
+
+    server: ServerSettings = ServerSettings()
+    admin: AdminSettings = AdminSettings()
+    keys: list[KeySettings] = []
+    backends: list[BackendSettings] = []
+    passthrough: bool = False
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings with what there is to say about them.
+
+    `literal_secrets` are places (`file:line:column: field`) where a secret is written down; `source` is the file, or
+    which part of the environment the settings come from.
+    """
+
+    settings: Settings
+    warnings: list[str]
+    literal_secrets: list[str]
+    source: str
+
+
+_Seconds = Annotated[float, Meta(gt=0)]
+
+
+class BackendEntry(BackendSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A backend as a file may write it: `name` and `url` can be left to the provider row, and there are aliases."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="How logs, headers and metrics call it: printable ASCII without space, comma, slash. "
+            "Default: the provider's name."
+        ),
+    ] = ""
+    url: Annotated[
+        str, Meta(description="Base URL, with or without /v1. Default: the provider's own. Alias: base_url.")
+    ] = ""
+    type: Annotated[str | None, Meta(description="Alias of provider.")] = None
+    base_url: Annotated[str | None, Meta(description="Alias of url.")] = None
+    allowed_models: Annotated[list[str] | None, Meta(description="Alias of models.")] = None
+    custom_headers: Annotated[
+        dict[str, str] | None, Meta(description="Alias of headers.", extra={"secret": True})
+    ] = None
+    timeout: Annotated[_Seconds | None, Meta(description="Alias of timeouts.total.")] = None
+    request_timeout: Annotated[
+        _Seconds | None, Meta(description="Alias of timeouts.total; with timeout too, the smaller holds.")
+    ] = None
+
+
+class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A configuration file."""
+
+    server: Annotated[ServerSettings, Meta(description="The data port.")] = ServerSettings()
+    admin: Annotated[AdminSettings, Meta(description="The admin port.")] = AdminSettings()
+    keys: Annotated[
+        list[KeySettings],
+        Meta(description="Who may call; without keys the gateway is open on loopback only."),
+    ] = []
+    backends: Annotated[
+        list[BackendEntry], Meta(description="The upstream servers, lowest priority first.")
+    ] = []
+
+
+ALIASES: dict[str, str] = {
+    "type": "provider",
+    "base_url": "url",
+    "allowed_models": "models",
+    "custom_headers": "headers",
+}
+"""Other names of backend keys. The two of `timeouts.total` are apart: they may stand side by side."""
+
+
+class OutsideKeys(msgspec.Struct, frozen=True):
+    """Keys of one struct that are known but do nothing.
+
+    `planned` are refused, because running without them would do something else than was asked; each comes with the
+    values that ask for nothing (null always does). `no_effect` are accepted with a warning.
+    """
+
+    planned: dict[str, frozenset[str]]
+    no_effect: frozenset[str] = frozenset()
+
+
+def _planned(*names: str, **neutral: str) -> dict[str, frozenset[str]]:
+    return dict.fromkeys(names, frozenset[str]()) | {
+        name: frozenset({value}) for name, value in neutral.items()
+    }
+
+
+OUTSIDE: dict[type, OutsideKeys] = {
+    FileSettings: OutsideKeys(_planned("store", "redis", "models", "rules"), frozenset({"backends_enabled"})),
+    ServerSettings: OutsideKeys(_planned(workers="1")),
+    BackendEntry: OutsideKeys(
+        _planned(
+            *("params", "defaults", "proxy", "max_concurrency", "on_cut", "rename"),
+            *("deployment_name", "api_version", "client_id", "client_secret", "token_url", "token_scope"),
+            *("default_embedding_model", "model_name", "temperature", "max_tokens", "streaming"),
+            weight="1",
+            think="keep",
+        ),
+        frozenset(
+            {
+                *("max_retries", "backoff_base", "backoff_max"),
+                *("latency_p95_threshold_ms", "traffic_split", "default_model"),
+            }
+        ),
+    ),
+}

@@ -1,0 +1,75 @@
+"""A parsed configuration document: scalars as written, and where each thing stands.
+
+Owns the three kinds of node. Does not own parsing (`parse.py`), what a scalar's text means (`scalars.py`) nor what
+keys mean (`bind.py`).
+
+A scalar keeps its source text because only the setting it is for decides what it is: `2024-06-01`, `1.10` and `yes`
+are text where text is wanted. `where` is `file:line:column`, or the name of the variable or argument it came from.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from trunkline.errors import ConfigError
+
+
+class Scalar(msgspec.Struct, frozen=True, kw_only=True):
+    """One value. `plain`: not quoted, so it may be a number, a truth value or null; `literal`: `${}` is text."""
+
+    text: str
+    where: str
+    plain: bool = True
+    literal: bool = False
+
+
+class Sequence(msgspec.Struct, frozen=True, kw_only=True):
+    """A list of values."""
+
+    items: "list[Node]"
+    where: str
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One key of a mapping with its value; `where` is the key's own place."""
+
+    where: str
+    node: "Node"
+
+
+class Mapping(msgspec.Struct, frozen=True, kw_only=True):
+    """Keys and values, in the order written."""
+
+    items: dict[str, Entry]
+    where: str
+
+
+Node: TypeAlias = Scalar | Sequence | Mapping
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+
+
+def is_null(node: Node) -> bool:
+    """Whether it is written as null or not written at all."""
+    return isinstance(node, Scalar) and node.plain and node.text in _NULLS
+
+
+def replaced(node: Node, keys: list[str], value: Scalar) -> Node:
+    """A copy with one value set, lists addressed by index. Raises ConfigError where the path leads nowhere."""
+    if not keys:
+        return value
+    key, rest = keys[0], keys[1:]
+    if isinstance(node, Sequence):
+        if not key.isdecimal() or int(key) >= len(node.items):
+            raise ConfigError(f"{value.where}: there is no item {key} in a list of {len(node.items)}")
+        items = list(node.items)
+        items[int(key)] = replaced(items[int(key)], rest, value)
+        return Sequence(items=items, where=node.where)
+    if isinstance(node, Scalar):
+        if not is_null(node):
+            raise ConfigError(f"{value.where}: `{key}` would be inside a single value")
+        node = Mapping(items={}, where=value.where)
+    old = node.items.get(key)
+    below = old.node if old is not None else Scalar(text="", where=value.where)
+    entry = Entry(where=value.where, node=replaced(below, rest, value))
+    return Mapping(items={**node.items, key: entry}, where=node.where)

@@ -1,0 +1,303 @@
+"""One attempt's answer on its way from an upstream to the client.
+
+Owns what is held and what is sent on: the whole JSON body or error, the event stream with its two commits, the body
+that is passed as it comes. Does not own which backend is asked next (engine/exchange.py) nor what a stream says
+(streams/inspect.py).
+
+Everything happens in the callback that brought the bytes (DESIGN section 3, push relay). A relay reports once, by
+`exchange.settled`: None when the answer is on its way whole, else the fault.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from trunkline.errors import CUT, ERROR_IN_200, MALFORMED, Answer, Fault
+from trunkline.net.http1_client import ClientConnection
+from trunkline.routing.faults import classify
+from trunkline.streams.inspect import INSPECTORS, StreamInspector
+from trunkline.wire.encoding import BadEncodingError, Inflater
+from trunkline.wire.error_body import extract_message
+from trunkline.wire.head import UNTIL_CLOSE, ResponseHead
+from trunkline.wire.openai import ABSENT, decode_whole, present
+from trunkline.wire.retry_after import parse_retry_after
+from trunkline.wire.values import Call
+
+MAX_WHOLE = 8 * 1024 * 1024
+"""Bytes of a JSON answer that are held, so that it can still fail over; DESIGN section 3."""
+MAX_ERROR = 1024 * 1024
+"""Bytes of an error answer that are kept: no provider's comes near it."""
+MAX_HELD_EVENTS = 1024 * 1024
+"""Bytes of events without content that are held before the stream is committed all the same."""
+
+_WAITING, _WHOLE, _EVENTS, _RAW, _OVER = range(5)
+
+
+class Owner(Protocol):
+    """The exchange that an attempt belongs to."""
+
+    call: Call
+    committed: bool
+
+    def commit(self, relay: "Relay", length: int | None) -> None:
+        """Send the head of the answer, if it has not been sent."""
+
+    def send(self, data: bytes) -> None:
+        """Send body bytes."""
+
+    def deliver(self, relay: "Relay", body: bytes) -> None:
+        """Send a whole answer."""
+
+    def settled(self, relay: "Relay", fault: Fault | None) -> None:
+        """The attempt is over."""
+
+    def pause_request(self, paused: bool) -> None:
+        """Back-pressure on the request body."""
+
+
+class Relay:
+    """Receives one upstream answer."""
+
+    __slots__ = (
+        "_held", "_held_size", "_inflater", "_inspector", "_owner", "_paused", "_phase", "_usage", "bytes_in", "connection",
+        "first_byte_at", "head", "last_at", "own_credential", "status",
+    )  # fmt: skip
+
+    def __init__(self, owner: Owner, connection: ClientConnection, *, own_credential: bool) -> None:
+        self._owner = owner
+        self.connection = connection
+        self.own_credential = own_credential
+        self.head: ResponseHead | None = None
+        self.status = 0
+        self.bytes_in = 0
+        self.first_byte_at = 0.0
+        self.last_at = connection.clock.now  # when the upstream last gave a sign of life
+        self._usage: msgspec.Raw = ABSENT
+        self._phase = _WAITING
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._inspector: StreamInspector | None = None
+        self._inflater: Inflater | None = None
+        self._paused = False
+
+    def __repr__(self) -> str:
+        return f"<Relay {('waiting', 'whole', 'events', 'raw', 'over')[self._phase]}, {self.bytes_in} bytes>"
+
+    @property
+    def streaming(self) -> bool:
+        """Whether silence between two reads counts: the head has come, and the client takes what comes."""
+        return self._phase in (_EVENTS, _RAW) and not self._paused
+
+    @property
+    def finished_but_open(self) -> bool:
+        """Whether a stream has had its terminal event, though the upstream has not ended the body."""
+        return self._phase == _EVENTS and self._inspector is not None and self._inspector.terminal
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether the upstream answers with server-sent events."""
+        return self._inspector is not None
+
+    @property
+    def mid_event(self) -> bool:
+        """Whether the client has been given the beginning of an event whose end did not come."""
+        return self._inspector is not None and self._inspector.mid_event
+
+    @property
+    def usage(self) -> msgspec.Raw:
+        """What the upstream said was used, as it said it; `ABSENT` if it did not."""
+        return self._inspector.usage if self._inspector is not None else self._usage
+
+    @property
+    def decoded(self) -> bool:
+        """Whether the body is sent on without the upstream's content-encoding."""
+        return self._inflater is not None
+
+    def pause(self, paused: bool) -> None:
+        """The client stopped, or began again, to read."""
+        self._paused = paused
+        self.last_at = self.connection.clock.now
+        if self._phase != _OVER:
+            self.connection.pause(paused)
+
+    def abandon(self) -> None:
+        """Close the upstream connection at once; nothing is reported any more."""
+        if self._phase != _OVER:
+            self._phase = _OVER
+            self.connection.abort()
+
+    def fail(self, fault: Fault) -> None:
+        """End the attempt with a fault: found here, or by the sweep."""
+        self.abandon()
+        self._owner.settled(self, fault)
+
+    # net.http1_client.Receiver
+
+    def on_head(self, head: ResponseHead) -> None:
+        self.head = head
+        self.status = head.status
+        self.first_byte_at = self.last_at = self.connection.clock.read()
+        kind = head.fields.get(b"content-type", b"").lower()
+        call = self._owner.call
+        if head.status >= 300:
+            self._phase = _WHOLE
+        elif kind.startswith(b"text/event-stream"):
+            self._phase = _EVENTS
+            self._inspector = INSPECTORS.get(call.surface, StreamInspector)(call.include_usage)
+        elif kind.startswith(b"application/json") and head.length <= MAX_WHOLE:
+            self._phase = _WHOLE
+        elif head.length == 0:
+            self._phase = _WHOLE
+            return
+        else:
+            self._phase = _RAW
+            return
+        if (coding := head.fields.get(b"content-encoding")) is not None and coding.lower() != b"identity":
+            try:
+                self._inflater = Inflater(coding)
+            except BadEncodingError as error:
+                self.fail(Fault(MALFORMED, f"the upstream's answer cannot be read: {error}"))
+
+    def on_body(self, data: bytes) -> None:
+        self.bytes_in += len(data)
+        self.last_at = self.connection.clock.now
+        if self._inflater is not None:
+            try:
+                data = self._inflater.feed(data)
+            except BadEncodingError as error:
+                self.fail(Fault(MALFORMED, f"the upstream's answer cannot be read: {error}"))
+                return
+        if self._phase == _EVENTS:
+            self._event_bytes(data)
+        elif self._phase == _RAW:
+            if not self._owner.committed:
+                self._owner.commit(self, self._raw_length())
+            self._owner.send(data)
+        elif self._phase == _WHOLE:
+            self._held.append(data)
+            self._held_size += len(data)
+            if self._held_size > MAX_WHOLE or (self.status >= 300 and self._held_size > MAX_ERROR):
+                self._too_long_to_hold()
+
+    def on_end(self, framed: bool) -> None:
+        # From here on the connection is back in its pool: it is not ours to abort.
+        if self._inflater is not None and self.bytes_in and not self._inflater.whole:
+            self._phase = _OVER
+            self._owner.settled(self, Fault(CUT, "the upstream's compressed answer ended too early"))
+        elif self._phase == _EVENTS:
+            self._end_of_events(framed)
+        elif self._phase == _RAW:
+            self._phase = _OVER
+            if not self._owner.committed:
+                self._owner.commit(self, self._raw_length())
+            # Close-delimited is the one framing that cannot tell an end from a cut.
+            self._owner.settled(self, None)
+        elif self._phase == _WHOLE:
+            self._end_of_whole(framed)
+
+    def on_fault(self, fault: Fault) -> None:
+        if self.finished_but_open:
+            self._end_of_events(True)
+            return
+        self._phase = _OVER
+        self._owner.settled(self, fault)
+
+    def on_upstream_writable(self, writable: bool) -> None:
+        self._owner.pause_request(not writable)
+
+    # event streams
+
+    def _event_bytes(self, data: bytes) -> None:
+        inspector = self._inspector
+        assert inspector is not None
+        out = inspector.feed(data)
+        owner = self._owner
+        if owner.committed:
+            if out:
+                owner.send(out)
+            if inspector.fault is not None:
+                self.fail(inspector.fault)
+            return
+        if inspector.fault is not None and not inspector.content:
+            self.fail(inspector.fault)
+            return
+        if out:
+            self._held.append(out)
+            self._held_size += len(out)
+        if inspector.content or self._held_size > MAX_HELD_EVENTS:
+            owner.commit(self, None)
+            owner.send(self._take_held())
+            if inspector.fault is not None:
+                self.fail(inspector.fault)
+
+    def finish_early(self) -> None:
+        """End a stream that has had its terminal event and whose upstream then fell silent."""
+        self.connection.abort()
+        self._end_of_events(True)
+
+    def _end_of_events(self, framed: bool) -> None:
+        inspector = self._inspector
+        assert inspector is not None
+        self._phase = _OVER
+        fault = inspector.end(framed=framed)
+        if fault is None and not self._owner.committed:
+            self._owner.commit(self, None)
+            if held := self._take_held():
+                self._owner.send(held)
+        self._owner.settled(self, fault)
+
+    # whole answers
+
+    def _end_of_whole(self, framed: bool) -> None:
+        self._phase = _OVER
+        head = self.head
+        assert head is not None
+        body = self._take_held()
+        if head.status >= 300:
+            retry_after = parse_retry_after(head.fields)
+            answer = Answer(head.status, head.headers, body)
+            self._owner.settled(self, classify(answer, retry_after, own_credential=self.own_credential))
+            return
+        fault = self._check_json(body, framed) if body else None
+        if fault is None:
+            self._owner.deliver(self, body)
+        self._owner.settled(self, fault)
+
+    def _check_json(self, body: bytes, framed: bool) -> Fault | None:
+        """Whether a 200 with a JSON body is what it claims to be; takes the usage from it."""
+        try:
+            whole = decode_whole(body)
+        except (msgspec.ValidationError, RecursionError):
+            return None  # JSON of another shape: a list, say
+        except (msgspec.DecodeError, UnicodeError):
+            # Python servers write NaN and Infinity, which is not JSON, and Python clients read it.
+            if framed and (b"NaN" in body or b"Infinity" in body):
+                return None
+            kind = MALFORMED if framed else CUT
+            return Fault(kind, "the upstream's answer says it is JSON and is not")
+        if whole.error or whole.object == "error":
+            info = extract_message(body)
+            return Fault(ERROR_IN_200, f"the upstream answered 200 with an error: {info.message}")
+        self._usage = whole.usage if present(whole.usage) else whole.timings
+        return None
+
+    def _too_long_to_hold(self) -> None:
+        """A long JSON answer is passed on as it comes; a long error is cut to what is kept."""
+        if self.status >= 300:
+            self.connection.abort()
+            self._end_of_whole(True)
+            return
+        self._phase = _RAW
+        if not self._owner.committed:
+            self._owner.commit(self, self._raw_length())
+        self._owner.send(self._take_held())
+
+    def _take_held(self) -> bytes:
+        held = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        self._held = []
+        self._held_size = 0
+        return held
+
+    def _raw_length(self) -> int | None:
+        length = self.head.length if self.head is not None else UNTIL_CLOSE
+        return length if length >= 0 and self._inflater is None else None

@@ -1,0 +1,110 @@
+"""Running the gateway: an event loop with the data port and the admin port, until a signal says stop.
+
+Owns start, the ready line, signals and the graceful end. Does not own requests (application.py).
+"""
+
+import asyncio
+import gc
+import signal
+from collections.abc import Callable
+
+from trunkline import __version__
+from trunkline.config.model import Settings
+from trunkline.engine.runtime import Runtime
+from trunkline.gateway.application import DataApplication
+from trunkline.gateway.surfaces.admin import AdminApplication
+from trunkline.net.listener import ServerSettings
+from trunkline.net.server import Server
+from trunkline.net.tls import server_context
+
+
+class Gateway:
+    """One running gateway on the present event loop: `start`, then `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.runtime = runtime = Runtime(settings, asyncio.get_running_loop())
+        server = settings.server
+        tls = None
+        if server.tls_cert_path is not None:
+            tls = server_context(server.tls_cert_path, server.tls_key_path or server.tls_cert_path)
+        self.server = Server(DataApplication(runtime), server, runtime.clock, tls)
+        admin = AdminApplication(runtime, lambda: len(self.server.shared.connections))
+        admin_settings = ServerSettings(host=settings.admin.host, port=settings.admin.port)
+        self.admin = Server(admin, admin_settings, runtime.clock, None)
+
+    async def start(self) -> None:
+        """Listen on both ports; ConfigError if one cannot be had."""
+        await self.server.start()
+        await self.admin.start()
+
+    async def stop(self) -> None:
+        """Let running calls finish for `drain_timeout`, then cut them; close everything."""
+        self.runtime.draining = True
+        await self.server.drain(self.settings.server.drain_timeout)
+        await self.admin.close()
+        self.runtime.shut_down()
+        await asyncio.sleep(0)
+
+    def ready_line(self) -> str:
+        """Version, addresses, backends and models, in one line."""
+        settings = self.settings
+        scheme = "https" if settings.server.tls_cert_path is not None else "http"
+        backends = ", ".join(upstream.name for upstream in self.runtime.upstreams)
+        names = self.runtime.plan.model_names()
+        models = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        return (
+            f"trunkline {__version__} ready on {scheme}://{_host(settings.server.host)}:{self.server.port} "
+            f"(admin http://{_host(settings.admin.host)}:{self.admin.port}), "
+            f"backends: {backends}, models: {models or 'any'}"
+        )
+
+
+def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
+    """Run until SIGINT or SIGTERM; a second signal stops at once. Gives the exit code; raises ConfigError."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings, announce))
+
+
+async def _serve(settings: Settings, announce: Callable[[str], None]) -> int:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    hurry = asyncio.Event()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            hurry.set()
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    gateway = Gateway(settings)
+    await gateway.start()
+    # What exists now lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    announce(gateway.ready_line())
+    await stopping.wait()
+    stop = loop.create_task(gateway.stop())
+    waiter = loop.create_task(hurry.wait())
+    await asyncio.wait((stop, waiter), return_when=asyncio.FIRST_COMPLETED)
+    waiter.cancel()
+    if not stop.done():
+        stop.cancel()
+        gateway.runtime.shut_down()
+        return 1
+    stop.result()
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 # missing where it has no build; plain asyncio works too
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+

@@ -1,0 +1,37 @@
+"""Cross-origin answers for browser clients (Fetch standard, CORS protocol), for the origins that are allowed.
+
+Without `server.cors_origins` no header is sent and browsers refuse on the client's behalf.
+"""
+
+from trunkline.wire.head import RequestHead
+
+_EXPOSED = b"x-request-id, retry-after, retry-after-ms, x-trunkline-model, x-trunkline-backend, x-trunkline-attempts"
+
+
+class Cors:
+    """The header lines for a request of some origin."""
+
+    def __init__(self, origins: list[str]) -> None:
+        self._any = "*" in origins
+        self._origins = frozenset(origin.encode() for origin in origins)
+
+    def answer(self, head: RequestHead) -> bytes:
+        """Lines for an ordinary answer; b"" where the origin is absent or not allowed."""
+        origin = head.fields.get(b"origin")
+        if origin is None or not (self._any or origin in self._origins):
+            return b""
+        return b"access-control-allow-origin: %b\r\naccess-control-expose-headers: %b\r\nvary: origin\r\n" % (
+            origin,
+            _EXPOSED,
+        )
+
+    def preflight(self, head: RequestHead) -> bytes:
+        """Lines for an answer to OPTIONS: any header may be sent, as the SDKs send many of their own."""
+        allowed = self.answer(head)
+        if not allowed:
+            return b""
+        asked = head.fields.get(b"access-control-request-headers", b"*")
+        return allowed + (
+            b"access-control-allow-methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+            b"access-control-allow-headers: %b\r\naccess-control-max-age: 600\r\n" % asked
+        )

@@ -1,0 +1,61 @@
+"""The worker's own admin port: `/metrics`.
+
+Owns what is told there until the control process exists. It listens on loopback only.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from trunkline.engine.runtime import Runtime
+from trunkline.errors import METHOD_NOT_ALLOWED, NOT_FOUND, Fault
+from trunkline.gateway.refusal import refusal_block
+from trunkline.gateway.surfaces.local import LocalRequest, Reply
+from trunkline.net.http1_server import Handler, ServerConnection
+from trunkline.wire.error_body import render
+from trunkline.wire.head import RequestHead
+
+
+class AdminApplication:
+    """The admin port."""
+
+    def __init__(self, runtime: Runtime, client_connections: Callable[[], int]) -> None:
+        self._runtime = runtime
+        self._client_connections = client_connections
+
+    def on_head(self, head: RequestHead, connection: ServerConnection) -> Handler | None:
+        """net.http1_server.Application."""
+        path = head.target.partition(b"?")[0]
+        fault = None
+        if path not in (b"/metrics", b"/health"):
+            fault = Fault(NOT_FOUND, "the admin port has /metrics and /health")
+        elif head.method not in (b"GET", b"HEAD"):
+            fault = Fault(METHOD_NOT_ALLOWED, "use GET")
+        if fault is not None:
+            connection.respond(fault.http_status, *self.refusal(fault, head))
+            return None
+        return LocalRequest(connection, self._answer(path), b"cache-control: no-store\r\n")
+
+    def refusal(self, fault: Fault, head: RequestHead | None) -> tuple[bytes, bytes]:
+        """net.http1_server.Application."""
+        del head
+        return refusal_block(fault, self._runtime.next_id(), b""), render(fault, "openai")
+
+    def _answer(self, path: bytes) -> Coroutine[Any, Any, Reply]:
+        return self._metrics() if path == b"/metrics" else self._health()
+
+    async def _health(self) -> Reply:
+        return Reply(200, b'{"status":"alive"}')
+
+    async def _metrics(self) -> Reply:
+        from trunkline.telemetry import prometheus  # noqa: PLC0415 # 60 ms and 6 MB that few processes need
+
+        runtime = self._runtime
+        metrics = runtime.metrics
+        metrics.in_flight = len(runtime.live)
+        metrics.client_connections = self._client_connections()
+        upstream: dict[tuple[str, str], int] = {}
+        for item in runtime.upstreams:
+            upstream[item.name, "idle"] = item.pool.idle
+            upstream[item.name, "busy"] = item.pool.open_count - item.pool.idle
+        body = prometheus.render(metrics, upstream)
+        return Reply(200, body, f"content-type: {prometheus.CONTENT_TYPE}\r\n".encode())

@@ -1,0 +1,100 @@
+"""The routes of the data port: which path is which operation.
+
+Owns the table and its spelling rules (DESIGN section 5: also under /api/v1, the listed ones without /v1, Azure's
+deployments path, a trailing slash). Does not own what is done with a request (gateway/application.py).
+"""
+
+import re
+from urllib.parse import unquote
+
+import msgspec
+
+
+class Operation(msgspec.Struct, frozen=True, gc=False):
+    """One kind of request.
+
+    `surface` names it in records and chooses how its streams are read. `json`: its body is a JSON object; else the
+    body's type decides. `methods` empty: any.
+    """
+
+    surface: str
+    methods: tuple[bytes, ...] = (b"POST",)
+    json: bool = True
+
+
+MODELS = Operation("models", (b"GET", b"HEAD"), json=False)
+HEALTH = Operation("health", (b"GET", b"HEAD"), json=False)
+ANY = Operation("other", (), json=False)
+
+_LISTED: dict[bytes, Operation] = {
+    b"/chat/completions": Operation("chat"),
+    b"/completions": Operation("completions"),
+    b"/embeddings": Operation("embeddings"),
+    b"/moderations": Operation("moderations"),
+    b"/rerank": Operation("rerank"),
+    b"/responses": Operation("responses"),
+    b"/messages": Operation("messages"),
+    b"/images/generations": Operation("images"),
+    b"/images/edits": Operation("images", json=False),
+    b"/images/variations": Operation("images", json=False),
+    b"/audio/speech": Operation("audio"),
+    b"/audio/transcriptions": Operation("audio", json=False),
+    b"/audio/translations": Operation("audio", json=False),
+    b"/models": MODELS,
+}
+_HEALTH = frozenset((b"/health", b"/health/live", b"/health/ready"))
+_DEPLOYMENT = re.compile(rb"/openai/deployments/([^/]+)(/.+)")
+_DOTS = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)|//|%2f%2e|\\", re.IGNORECASE)
+_MODEL = b"/v1/models/"
+
+_ROUTES: dict[bytes, tuple[Operation, bytes]] = {
+    spelling: (operation, b"/v1" + path)
+    for path, operation in _LISTED.items()
+    for prefix in (b"/v1", b"/api/v1", b"/openai/v1", b"")
+    for spelling in (prefix + path, prefix + path + b"/")
+} | {path: (HEALTH, path) for path in _HEALTH}
+
+
+class Route(msgspec.Struct, gc=False):
+    """Where a request target leads: the canonical path, the query with its `?`, the model that the path names."""
+
+    operation: Operation
+    path: bytes
+    query: bytes = b""
+    model: str = ""
+
+
+def find(target: bytes, *, any_path: bool) -> Route | None:
+    """The route of a request target; None if there is none. `any_path`: paths outside the table are passed on."""
+    found = _ROUTES.get(target)
+    if found is not None:
+        return Route(found[0], found[1])
+    path, mark, query = _origin_form(target).partition(b"?")
+    query = mark + query
+    found = _ROUTES.get(path)
+    if found is not None:
+        return Route(found[0], found[1], query)
+    if (match := _DEPLOYMENT.fullmatch(path)) is not None and (listed := _LISTED.get(match[2])) is not None:
+        return Route(listed, b"/v1" + match[2], query, unquote(match[1].decode("ascii")))
+    if path.startswith(b"/api/v1/"):
+        path = path[4:]
+    elif path.startswith(b"/openai/v1/"):
+        path = path[7:]
+    elif path.startswith(b"/models/"):
+        path = b"/v1" + path
+    if _DOTS.search(path):
+        return None
+    if path.startswith(_MODEL) and len(path) > len(_MODEL):
+        return Route(MODELS, path, query, unquote(path[len(_MODEL) :].decode("ascii")))
+    if path.startswith(b"/v1/") or any_path:
+        return Route(ANY, path, query)
+    return None
+
+
+def _origin_form(target: bytes) -> bytes:
+    """The path of an absolute-form target (RFC 9112 3.2.2): the host in it is not obeyed."""
+    if target.startswith((b"http://", b"https://")):
+        _, _, rest = target.partition(b"://")
+        slash = rest.find(b"/")
+        return rest[slash:] if slash >= 0 else b"/"
+    return target

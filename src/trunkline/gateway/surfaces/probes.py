@@ -1,0 +1,77 @@
+"""`/health`, `/health/live`, `/health/ready`.
+
+Owns what monitors are told. `/health` asks the backends (one that answers anything at all is healthy: behaviours of
+seed 004); the other two look at this process only. No key is needed, so what `/health` asks is asked at most once a
+second, however often it is called.
+"""
+
+import asyncio
+
+import msgspec
+
+from trunkline.engine.fetch import fetch
+from trunkline.engine.runtime import Runtime
+from trunkline.errors import Answer, Fault
+from trunkline.gateway.surfaces.local import LocalRequest, Reply
+from trunkline.net.http1_server import ServerConnection
+from trunkline.net.url import redact
+from trunkline.providers.registry import find
+
+TIMEOUT = 5.0  # seconds; seed 004
+MAX_AGE = 1.0  # seconds
+
+
+class Probes:
+    """The health surface."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._asking: asyncio.Task[list[str]] | None = None
+        self._asked_at = 0.0
+
+    def handler(self, path: bytes, connection: ServerConnection) -> LocalRequest:
+        """Answer one request."""
+        if path == b"/health":
+            answer = self._health()
+        elif path == b"/health/live":
+            answer = self._said(200, {"status": "alive"})
+        elif self._runtime.draining:
+            answer = self._said(503, {"status": "draining"})
+        else:
+            answer = self._said(200, {"status": "ready"})
+        return LocalRequest(connection, answer, b"cache-control: no-store\r\n")
+
+    async def _said(self, status: int, value: object) -> Reply:
+        return Reply(status, msgspec.json.encode(value))
+
+    async def _health(self) -> Reply:
+        runtime = self._runtime
+        now = runtime.clock.read()
+        if self._asking is None or (self._asking.done() and now - self._asked_at > MAX_AGE):
+            self._asked_at = now
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+        problems = await asyncio.shield(self._asking)
+        upstreams = runtime.upstreams
+        if all(problems):
+            return await self._said(503, {"status": "unhealthy", "error": f"Health check failed: {problems[0]}"})
+        value: dict[str, object] = {"status": "healthy", "target_url": redact(upstreams[0].settings.url)}
+        if len(upstreams) > 1:
+            value["backends"] = {
+                upstream.name: "unhealthy" if problem else "healthy"
+                for upstream, problem in zip(upstreams, problems, strict=True)
+            }
+        return await self._said(200, value)
+
+    async def _ask(self) -> list[str]:
+        """What is wrong with each backend; "" if it answers."""
+        return await asyncio.gather(*(self._problem(index) for index in range(len(self._runtime.upstreams))))
+
+    async def _problem(self, index: int) -> str:
+        upstream = self._runtime.upstreams[index]
+        profile = find(upstream.settings.provider)
+        answer = await fetch(upstream, (profile.health if profile is not None else "/v1/models").encode(), TIMEOUT)
+        return "" if isinstance(answer, Answer) else _reason(answer)
+
+
+def _reason(fault: Fault) -> str:
+    return fault.message

@@ -1,0 +1,283 @@
+"""One HTTP/1.1 connection to an upstream: a request out, an answer pushed in.
+
+Owns the protocol on an open transport: writing requests, cutting answers into head, body and end, back-pressure,
+and the blame for a loss. Does not own opening and keeping connections (net/pool.py) nor what an answer means.
+
+Body bytes go to the receiver in the callback that read them: no task, queue or timer. Whatever is left when an answer
+ends, or comes without a request, poisons the connection: it is closed, never reused.
+"""
+
+import asyncio
+from typing import Protocol, cast
+
+from trunkline.errors import CUT, MALFORMED, RESET, STALE, Fault
+from trunkline.net.clock import Clock
+from trunkline.wire.chunked import ChunkedDecoder, FramingError
+from trunkline.wire.head import CHUNKED, UNTIL_CLOSE, ResponseHead, parse_response
+
+MAX_HEAD = 64 * 1024
+MAX_INTERIM = 16  # 1xx answers before the real one; more is an upstream that plays
+STALE_WINDOW = 0.25  # seconds; DESIGN section 6: later closes are ordinary resets
+WRITE_HIGH, WRITE_LOW = 64 * 1024, 16 * 1024  # bytes; DESIGN section 3
+
+_IDLE, _HEAD, _LENGTH, _CHUNKS, _CLOSE = range(5)
+
+
+class Receiver(Protocol):
+    """Who gets an answer. Exactly one of `on_end` and `on_fault` is the last call."""
+
+    def on_head(self, head: ResponseHead) -> None:
+        """The final head came (1xx are swallowed)."""
+
+    def on_body(self, data: bytes) -> None:
+        """Body bytes, at least one."""
+
+    def on_end(self, framed: bool) -> None:
+        """The body is whole. `framed` False: only the closing of the connection says so."""
+
+    def on_fault(self, fault: Fault) -> None:
+        """The connection was lost, or the answer cannot be read."""
+
+    def on_upstream_writable(self, writable: bool) -> None:
+        """The upstream stopped, or began again, to take the request body."""
+
+
+class Owner(Protocol):
+    """Where a connection lives: a pool."""
+
+    def released(self, connection: "ClientConnection") -> None:
+        """Its answer ended well and it can be used again."""
+
+    def lost(self, connection: "ClientConnection") -> None:
+        """Its transport is closed."""
+
+
+class ClientConnection(asyncio.Protocol):
+    """One connection; at most one request at a time."""
+
+    __slots__ = (
+        "_buffer", "_decoder", "_interim", "_keep", "_left", "_no_body", "_owner", "_partial", "_phase", "_receiver",
+        "_transport", "_writable", "answered", "clock", "idle_since", "idle_timeout", "opened", "sent_at", "used",
+    )  # fmt: skip
+
+    def __init__(self, owner: Owner, clock: Clock) -> None:
+        # per connection
+        self._owner = owner
+        self.clock = clock
+        self._transport: asyncio.Transport | None = None
+        self.opened = False
+        self.used = 0
+        self.idle_since = 0.0
+        self.idle_timeout = 0.0  # what the upstream's Keep-Alive header allows; 0: it said nothing
+        # per request
+        self._receiver: Receiver | None = None
+        self._phase = _IDLE
+        self._buffer = b""
+        self._decoder = ChunkedDecoder(lenient_space=True)
+        self._left = 0
+        self._keep = False
+        self._no_body = False
+        self._partial = False  # the request body is not all written
+        self._interim = 0
+        self._writable = True
+        self.answered = False  # a byte of the answer came
+        self.sent_at = 0.0
+
+    def __repr__(self) -> str:
+        phase = ("idle", "head", "body", "chunks", "until close")[self._phase]
+        return f"<ClientConnection {phase}, request {self.used}>"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can no longer be used."""
+        return self._transport is None or self._transport.is_closing()
+
+    def send(
+        self, head: bytes, body: bytes, receiver: Receiver, *, no_body: bool = False, partial: bool = False
+    ) -> None:
+        """Write a request. `no_body`: HEAD. `partial`: more of the request body follows by `write`."""
+        transport = self._transport
+        assert transport is not None, "send on a connection that is not open"
+        self._receiver = receiver
+        self._phase = _HEAD
+        self._no_body = no_body
+        self._interim = 0
+        self._partial = partial
+        self.answered = False
+        self.used += 1
+        self.sent_at = self.clock.read()
+        if len(body) <= WRITE_HIGH:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            transport.write(body)
+
+    def write(self, data: bytes, *, last: bool) -> None:
+        """More of a streamed request body, framed by the caller."""
+        self._partial = not last
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def pause(self, paused: bool) -> None:
+        """Stop or go on reading the answer: back-pressure from the client."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close at once, unsent bytes dropped; the receiver hears nothing more."""
+        self._receiver = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.opened = True
+        self._transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+
+    def data_received(self, data: bytes) -> None:
+        self.answered = True
+        phase = self._phase
+        if phase == _CHUNKS:
+            self._chunks(data)
+        elif phase == _LENGTH:
+            self._counted(data)
+        elif phase == _CLOSE:
+            if self._receiver is not None:
+                self._receiver.on_body(data)
+        elif phase == _HEAD:
+            self._head(data)
+        else:  # an answer without a request: nothing this peer says can be trusted
+            self.abort()
+
+    def eof_received(self) -> bool:
+        return False  # the transport closes; connection_lost settles the rest
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        receiver, self._receiver = self._receiver, None
+        phase, self._phase = self._phase, _IDLE
+        self._owner.lost(self)
+        self._transport = None
+        if receiver is None:
+            return
+        if phase == _CLOSE and exc is None:
+            receiver.on_end(False)
+        elif self.answered:
+            where = "in its head" if phase == _HEAD else "in the middle of its answer"
+            receiver.on_fault(Fault(CUT, f"the upstream closed the connection {where}"))
+        elif self.used > 1 and (not self._writable or self.clock.read() - self.sent_at <= STALE_WINDOW):
+            receiver.on_fault(Fault(STALE, "the upstream had closed the idle connection"))
+        else:
+            receiver.on_fault(Fault(RESET, "the upstream closed the connection without an answer"))
+
+    def pause_writing(self) -> None:
+        self._writable = False
+        if self._receiver is not None:
+            self._receiver.on_upstream_writable(False)
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if self._receiver is not None:
+            self._receiver.on_upstream_writable(True)
+
+    # the answer
+
+    def _head(self, data: bytes) -> None:
+        buffer = self._buffer + data if self._buffer else data
+        end = buffer.find(b"\r\n\r\n", max(0, len(self._buffer) - 3)) + 4
+        if end == 3:
+            if len(buffer) > MAX_HEAD:
+                self._malformed(f"the upstream's response head is over {MAX_HEAD} bytes")
+            else:
+                self._buffer = buffer
+            return
+        self._buffer = b""
+        head = parse_response(buffer[:end], no_body=self._no_body)
+        rest = buffer[end:]
+        if isinstance(head, str):
+            self._malformed(f"the upstream's answer cannot be read: {head}")
+        elif head.status < 200:
+            self._interim += 1
+            if head.status == 101 or self._interim > MAX_INTERIM:
+                self._malformed("the upstream sent an interim answer that was not asked for")
+            elif rest:
+                self._head(rest)
+        else:
+            self._body(head, rest)
+
+    def _body(self, head: ResponseHead, rest: bytes) -> None:
+        self._keep = head.keep_alive
+        if (hint := head.fields.get(b"keep-alive")) is not None:
+            self.idle_timeout = _keep_alive_timeout(hint)
+        length = head.length
+        if length == CHUNKED:
+            self._phase = _CHUNKS
+            self._decoder = ChunkedDecoder(lenient_space=True)
+        elif length == UNTIL_CLOSE:
+            self._phase = _CLOSE
+        else:
+            self._phase = _LENGTH
+            self._left = length
+        receiver = self._receiver
+        if receiver is None:
+            return
+        receiver.on_head(head)
+        if length == 0:
+            self._end(rest)
+        elif rest:
+            self.data_received(rest)
+
+    def _counted(self, data: bytes) -> None:
+        left = self._left - len(data)
+        rest = b""
+        if left < 0:
+            data, rest = data[:left], data[left:]
+            left = 0
+        self._left = left
+        if self._receiver is not None:
+            self._receiver.on_body(data)
+        if not left:
+            self._end(rest)
+
+    def _chunks(self, data: bytes) -> None:
+        decoder = self._decoder
+        try:
+            pieces = decoder.feed(data)
+        except FramingError as error:
+            self._malformed(f"the upstream's answer cannot be read: {error}")
+            return
+        if pieces and self._receiver is not None:
+            self._receiver.on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if decoder.done:
+            self._end(decoder.rest)
+
+    def _end(self, rest: bytes) -> None:
+        receiver, self._receiver = self._receiver, None
+        self._phase = _IDLE
+        if receiver is None:  # aborted from inside a callback
+            return
+        if self._keep and not rest and not self._partial and self._writable and not self.closed:
+            self._owner.released(self)
+        else:
+            self.abort()
+        receiver.on_end(True)
+
+    def _malformed(self, message: str) -> None:
+        receiver = self._receiver
+        self.abort()
+        if receiver is not None:
+            receiver.on_fault(Fault(MALFORMED, message))
+
+
+def _keep_alive_timeout(hint: bytes) -> float:
+    """Seconds that `Keep-Alive: timeout=N` promises, less one for the way; 0 if it names none."""
+    for part in hint.lower().split(b","):
+        name, _, value = part.strip().partition(b"=")
+        if name == b"timeout" and value.isdigit() and len(value) < 7:
+            return max(0.0, int(value) - 1.0)
+    return 0.0

@@ -1,0 +1,512 @@
+"""One HTTP/1.1 connection from a client: requests in, one at a time and in order, an answer out.
+
+Owns the protocol on an accepted transport: framing, limits, pipelining, `100-continue`, back-pressure, deadlines and
+noticing that the client left. Does not own what a request means (`Application`, in gateway/) nor listening
+(net/server.py).
+
+The application sees a request first as its head alone, before any body byte is kept, and either takes it (a
+`Handler`) or answers at once. The socket stays read while a call runs, so a client's leaving is noticed; what it sends
+ahead waits in a buffer of 64 KiB. After a refusal the rest of the body is read and dropped for a moment, because
+closing with unread bytes would reset the connection and take the answer with it.
+"""
+
+import asyncio
+import socket
+from typing import Protocol, cast
+
+from trunkline.errors import (
+    BAD_FRAMING,
+    BODY_TOO_LARGE,
+    CLIENT_GONE,
+    HEAD_TOO_LARGE,
+    OVERLOADED,
+    SLOW_REQUEST,
+    Fault,
+)
+from trunkline.net.answer_writer import WRITE_HIGH, WRITE_LOW, AnswerWriter
+from trunkline.net.clock import Clock
+from trunkline.net.listener import ServerSettings
+from trunkline.wire.chunked import ChunkedDecoder, FramingError
+from trunkline.wire.head import CHUNKED, RequestHead, parse_request, scan_partial
+
+PIPELINE = 64 * 1024  # bytes sent ahead that are kept; DESIGN section 3
+LINGER = 2.0  # seconds to go on reading after an answer that closes; nginx waits 5 s between two reads
+DRAIN = 256 * 1024  # bytes of a refused body that are read to keep the connection
+
+_HEAD, _BODY, _CALL, _LINGER, _CLOSED = range(5)
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NEVER = float("inf")
+# struct tcp_info begins with the state (linux/tcp.h); these mean that the peer has sent FIN or RST.
+_TCP_LEFT = frozenset((7, 8, 9, 11))
+
+
+class Handler(Protocol):
+    """One request that the application took."""
+
+    whole: bool
+    """True: the body is wanted in one piece. False: piece by piece, as it comes."""
+
+    def on_request(self, body: bytes) -> None:
+        """The whole body (`whole` only)."""
+
+    def on_piece(self, data: bytes, last: bool) -> None:
+        """A piece of the body, possibly empty (not `whole`)."""
+
+    def on_writable(self, writable: bool) -> None:
+        """The client stopped, or began again, to read the answer."""
+
+    def on_gone(self, fault: Fault) -> None:
+        """The client left, broke the protocol or was cut; nothing can be sent any more."""
+
+    def on_drain_over(self) -> None:
+        """The time to finish is over: end the answer as a failed one."""
+
+
+class Application(Protocol):
+    """What stands behind the server."""
+
+    def on_head(self, head: RequestHead, connection: "ServerConnection") -> Handler | None:
+        """Route and check a request by its head. None: it was answered through `connection.respond`."""
+
+    def refusal(self, fault: Fault, head: RequestHead | None) -> tuple[bytes, bytes]:
+        """Header block and body that tell a client about a fault found by the server itself."""
+
+
+class Shared:
+    """What the connections of one server have in common."""
+
+    __slots__ = ("app", "buffered", "clock", "connections", "draining", "settings")
+
+    def __init__(self, app: Application, settings: ServerSettings, clock: Clock) -> None:
+        self.app = app
+        self.settings = settings
+        self.clock = clock
+        self.connections: set[ServerConnection] = set()
+        self.buffered = 0  # bytes of request bodies held, over all connections
+        self.draining = False
+
+
+class ServerConnection(AnswerWriter, asyncio.Protocol):
+    """One client connection, and the sink of the answer to its present request."""
+
+    __slots__ = (
+        "_body", "_buffer", "_decoder", "_deadline", "_fin", "_handler", "_held", "_last_size", "_left",
+        "_opened_at", "_phase", "_reading", "_served", "_shared",
+    )  # fmt: skip
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__()
+        # per connection
+        self._shared = shared
+        self._phase = _HEAD
+        self._buffer = b""
+        self._deadline = _NEVER
+        self._opened_at = shared.clock.now
+        self._served = 0
+        self._reading = True
+        self._fin = False
+        self._last_size = 0
+        # per request
+        self._handler: Handler | None = None
+        self._decoder: ChunkedDecoder | None = None
+        self._body: list[bytes] = []
+        self._held = 0
+        self._left = 0
+
+    def __repr__(self) -> str:
+        phase = ("head", "body", "call", "linger", "closed")[self._phase]
+        return f"<ServerConnection {phase}, {self._served} served>"
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        shared = self._shared
+        if len(shared.connections) >= shared.settings.max_connections or shared.draining:
+            self._phase = _CLOSED
+            self._transport.abort()
+            return
+        shared.connections.add(self)
+        self._transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+        self._deadline = shared.clock.now + shared.settings.head_timeout
+
+    def data_received(self, data: bytes) -> None:
+        phase = self._phase
+        if phase == _HEAD:
+            self._receive_head(self._buffer + data if self._buffer else data)
+        elif phase == _BODY:
+            self._receive_body(data)
+        elif phase == _CALL:
+            self._buffer += data
+            if len(self._buffer) > PIPELINE:
+                self._read(False)
+        elif phase == _LINGER:
+            self._left -= len(data)
+            if self._left < 0:
+                self._abort()
+
+    def eof_received(self) -> bool:
+        self._fin = True
+        if self._handler is not None:
+            self._gone(Fault(CLIENT_GONE, "the client closed the connection before its answer"))
+        return False  # what was answered already is still flushed
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._shared.connections.discard(self)
+        self._phase = _CLOSED
+        if self._handler is not None:
+            self._gone(Fault(CLIENT_GONE, "the client closed the connection before its answer"))
+        self._release()
+
+    def pause_writing(self) -> None:
+        self.writable = False
+        self._last_size = -1
+        if self._phase != _HEAD:
+            self._deadline = self._shared.clock.now + self._shared.settings.slow_client
+        if self._handler is not None:
+            self._handler.on_writable(False)
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self._phase == _CALL:
+            self._deadline = _NEVER
+        if self._handler is not None:
+            self._handler.on_writable(True)
+
+    # the request
+
+    def _receive_head(self, data: bytes) -> None:
+        shared = self._shared
+        settings = shared.settings
+        end = data.find(b"\r\n\r\n") + 4
+        if end == 3 or end > settings.max_head:
+            if data.startswith(b"\r\n"):  # RFC 9112 2.2: an empty line before the request line is skipped
+                self._buffer = b""
+                self._receive_head(data[2:])
+            elif end > settings.max_head or len(data) > settings.max_head:
+                self._refuse(Fault(HEAD_TOO_LARGE, f"the request head is over {settings.max_head} bytes"))
+            elif (fault := scan_partial(data)) is not None:
+                self._refuse(fault)
+            else:
+                if not self._buffer:
+                    self._deadline = shared.clock.now + settings.head_timeout
+                self._buffer = data
+            return
+        head = parse_request(data[:end], settings.max_headers)
+        if isinstance(head, Fault):
+            if data.startswith(b"\r\n"):
+                self._receive_head(data[2:])
+            else:
+                self._refuse(head)
+            return
+        self._buffer = b""
+        self._take(head, data[end:])
+
+    def _take(self, head: RequestHead, rest: bytes) -> None:
+        """A request with a sound head: ask the application, then see to the body."""
+        shared = self._shared
+        settings = shared.settings
+        self._head = head
+        self._served += 1
+        self.started = False
+        self._must_close = (
+            not head.keep_alive
+            or shared.draining
+            or self._served >= settings.keep_alive_requests
+            or shared.clock.now - self._opened_at > settings.keep_alive_age
+        )
+        length = head.length
+        if length > settings.max_body:
+            self._refuse(Fault(BODY_TOO_LARGE, f"the request body is over {settings.max_body} bytes"))
+            return
+        handler = shared.app.on_head(head, self)
+        if handler is None:
+            self._skip_body(length, rest)
+            return
+        if handler.whole and length > 0 and not self._hold(length):
+            return
+        self._handler = handler
+        if length == 0:
+            self._phase = _CALL
+            self._deadline = _NEVER
+            self._buffer = rest
+            self._hand_over(b"")
+            return
+        if length == len(rest):  # the common case: the body came with the head
+            self._phase = _CALL
+            self._deadline = _NEVER
+            self._hand_over(rest)
+            return
+        self._phase = _BODY
+        self._left = length
+        self._decoder = ChunkedDecoder() if length == CHUNKED else None
+        self._deadline = shared.clock.now + settings.body_idle
+        if b"expect" in head.fields and not rest and head.minor:
+            if head.fields[b"expect"].lower() == b"100-continue" and self._transport is not None:
+                self._transport.write(_CONTINUE)
+        if rest:
+            self._receive_body(rest)
+
+    def _receive_body(self, data: bytes) -> None:
+        shared = self._shared
+        self._deadline = shared.clock.now + shared.settings.body_idle
+        decoder = self._decoder
+        if decoder is None:
+            piece = data if len(data) <= self._left else data[: self._left]
+            rest = data[len(piece) :]
+            self._left -= len(piece)
+            last = not self._left
+        else:
+            try:
+                pieces = decoder.feed(data)
+            except FramingError as error:
+                self._broken(Fault(BAD_FRAMING, f"malformed chunked body: {error}"))
+                return
+            piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            last = decoder.done
+            rest = decoder.rest
+            self._left += len(piece)  # counted up from CHUNKED, -1
+            if self._left >= shared.settings.max_body:
+                self._broken(Fault(BODY_TOO_LARGE, f"the request body is over {shared.settings.max_body} bytes"))
+                return
+        handler = self._handler
+        if handler is None:
+            return
+        if handler.whole:
+            if decoder is not None and not self._hold(len(piece)):
+                return
+            self._body.append(piece)
+        if last:
+            self._phase = _CALL
+            self._deadline = _NEVER
+            self._buffer = rest
+            self._decoder = None
+            if handler.whole:
+                body = b"".join(self._body)
+                self._body = []
+                handler.on_request(body)
+                return
+        if not handler.whole and (piece or last):
+            handler.on_piece(piece, last)
+
+    def _hand_over(self, body: bytes) -> None:
+        handler = self._handler
+        assert handler is not None
+        if handler.whole:
+            handler.on_request(body)
+        else:
+            handler.on_piece(body, True)
+
+    def _hold(self, size: int) -> bool:
+        """Account for body bytes that will be held; False if there is no room and the request was refused."""
+        shared = self._shared
+        if shared.buffered + size > shared.settings.max_buffered:
+            self._broken(Fault(OVERLOADED, "too many request bodies are being held; try again", retry_after=1.0))
+            return False
+        shared.buffered += size
+        self._held += size
+        return True
+
+    def _release(self) -> None:
+        self._shared.buffered -= self._held
+        self._held = 0
+        self._body = []
+
+    def _broken(self, fault: Fault) -> None:
+        """The request cannot be finished: tell the application, answer, close."""
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.on_gone(fault)
+        if self.started:
+            self._abort()
+        else:
+            self._refuse(fault)
+
+    def _refuse(self, fault: Fault) -> None:
+        """Answer a request that is not passed on, and close: its end may not be where it seems."""
+        self._must_close = True
+        block, body = self._shared.app.refusal(fault, self._head)
+        self.respond(fault.http_status, block, body)
+        self._finish(linger=True)
+
+    def _skip_body(self, length: int, rest: bytes) -> None:
+        """The application answered at the head: get past the body, or close."""
+        if self._phase in (_LINGER, _CLOSED):
+            return
+        expects = self._head is not None and b"expect" in self._head.fields
+        if length == 0 or (0 < length <= len(rest)):
+            self._buffer = rest[length:]
+            self._finish(linger=False)
+        elif 0 < length <= DRAIN and not expects and not self._must_close:
+            self._handler = _Dropper(self)
+            self._phase = _BODY
+            self._decoder = None
+            self._left = length
+            if rest:
+                self._receive_body(rest)
+        else:
+            self._finish(linger=True)
+
+    # the sink (head, data and end: answer_writer.py)
+
+    def fail(self) -> None:
+        """The answer cannot be finished: close without the end that its framing asks for."""
+        self._handler = None
+        self._abort(flush=True)
+
+    def done(self) -> None:
+        """The application is through with the request: go on with the next one, or close."""
+        self._handler = None
+        self._release()
+        if self._phase == _CALL:
+            self._finish(linger=False)
+        elif self._phase == _BODY:  # answered before the request was all there
+            self._finish(linger=True)
+
+    def pause_body(self, paused: bool) -> None:
+        """Stop or go on taking the request body: back-pressure from the upstream."""
+        if self._phase == _BODY:
+            self._read(not paused)
+            self._deadline = _NEVER if paused else self._shared.clock.now + self._shared.settings.body_idle
+
+    def _finish(self, *, linger: bool) -> None:
+        self._chunked = False
+        self._head = None
+        self._decoder = None
+        transport = self._transport
+        if transport is None:
+            return
+        shared = self._shared
+        if linger or self._must_close or shared.draining or self._fin:
+            if linger and not self._fin:
+                self._phase = _LINGER
+                self._left = DRAIN * 16
+                self._deadline = shared.clock.now + LINGER
+                self._read(True)
+                if transport.can_write_eof():
+                    transport.write_eof()
+            else:
+                self._phase = _CLOSED
+                transport.close()
+                self._deadline = shared.clock.now + shared.settings.slow_client
+            return
+        self._phase = _HEAD
+        self._deadline = shared.clock.now + shared.settings.keep_alive_idle
+        self._read(True)
+        if self._buffer:
+            data, self._buffer = self._buffer, b""
+            asyncio.get_running_loop().call_soon(self._next, data)
+
+    def _next(self, data: bytes) -> None:
+        """A pipelined request; a turn of the loop later, so that a long pipeline does not nest."""
+        if self._phase == _HEAD:
+            self._receive_head(data + self._buffer)
+
+    def _read(self, on: bool) -> None:
+        transport = self._transport
+        if on == self._reading or transport is None or transport.is_closing():
+            return
+        self._reading = on
+        if on:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
+
+    # deadlines and leaving
+
+    def sweep(self, now: float) -> None:
+        """Called every 100 ms: deadlines, and a client that left while its socket is not being read."""
+        if not self._reading and self._handler is not None and self._peer_left():
+            self._gone(Fault(CLIENT_GONE, "the client closed the connection before its answer"))
+        if now >= self._deadline:
+            self._expire(now)
+
+    def drain(self) -> None:
+        """No further request: close if idle, else after the present answer."""
+        self._must_close = True
+        if self._phase == _HEAD and not self._buffer and self._transport is not None:
+            self._phase = _CLOSED
+            self._transport.close()
+
+    def cut(self) -> None:
+        """The drain time is over."""
+        if self._handler is not None:
+            self._handler.on_drain_over()
+        if self._transport is not None and self._phase != _CLOSED:
+            self._abort(flush=True)
+
+    def _expire(self, now: float) -> None:
+        settings = self._shared.settings
+        transport = self._transport
+        if transport is None:
+            return
+        if not self.writable:
+            size = transport.get_write_buffer_size()
+            if self._last_size < 0 or size < self._last_size:  # it reads, slowly
+                self._last_size = size
+                self._deadline = now + settings.slow_client
+            elif self._handler is not None:
+                self._gone(Fault(CLIENT_GONE, f"the client read nothing for {settings.slow_client:g} s"))
+            else:
+                self._abort()
+        elif self._phase == _HEAD and not self._buffer:
+            self._phase = _CLOSED
+            transport.close()
+            self._deadline = now + LINGER
+        elif self._phase in (_HEAD, _BODY):
+            self._broken(Fault(SLOW_REQUEST, "the request did not come in time"))
+        else:
+            self._abort()
+
+    def _gone(self, fault: Fault) -> None:
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.on_gone(fault)
+        self._abort()
+
+    def _abort(self, *, flush: bool = False) -> None:
+        self._phase = _CLOSED
+        self._deadline = self._shared.clock.now + LINGER
+        if self._transport is None:
+            return
+        if flush:
+            self._transport.close()
+        else:
+            self._transport.abort()
+
+    def _peer_left(self) -> bool:
+        """Ask the kernel: with reading paused, neither FIN nor reset shows up as an event."""
+        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if sock is None or not hasattr(socket, "TCP_INFO"):
+            return False
+        try:
+            return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _TCP_LEFT
+        except OSError:
+            return True
+
+
+class _Dropper:
+    """Takes the body of a request that was answered at its head."""
+
+    __slots__ = ("_connection",)
+    whole = False
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self._connection = connection
+
+    def on_request(self, body: bytes) -> None:
+        """Never asked for."""
+
+    def on_piece(self, data: bytes, last: bool) -> None:
+        """Drop it; after the last piece the next request may come."""
+        if last:
+            self._connection.done()
+
+    def on_writable(self, writable: bool) -> None:
+        """Nothing is being sent."""
+
+    def on_gone(self, fault: Fault) -> None:
+        """Nothing depends on it."""
+
+    def on_drain_over(self) -> None:
+        """Nothing depends on it."""

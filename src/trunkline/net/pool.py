@@ -1,0 +1,158 @@
+"""The connections to one backend, on one event loop.
+
+Owns keeping, expiring and sharing them: most recently used first, at most `limit` open, waiters served in the order
+they came. Does not own how a connection is made (net/connector.py) nor what travels on it (net/http1_client.py).
+
+The whole mutable state is: idle connections (oldest first), the number open, the waiters.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from trunkline.net.clock import Clock
+from trunkline.net.http1_client import ClientConnection
+
+IDLE_EXPIRY = 4.0
+"""Seconds; DESIGN section 6. Below the 5 s after which the shortest-lived servers in use (uvicorn, llama.cpp) close."""
+
+
+class Opener(Protocol):
+    """What makes connections: net/connector.py."""
+
+    async def connect(
+        self, protocol_factory: Callable[[], ClientConnection]
+    ) -> tuple[asyncio.Transport, ClientConnection]:
+        """Open one; raises ConnectFailed."""
+        ...
+
+
+class Pool:
+    """Connections to one backend. `take` is synchronous for the common case; `open` waits."""
+
+    def __init__(self, connector: Opener, clock: Clock, limit: int) -> None:
+        self._connector = connector
+        self._clock = clock
+        self._limit = limit
+        self._idle: deque[ClientConnection] = deque()
+        self._open = 0
+        self._waiters: deque[asyncio.Future[ClientConnection | None]] = deque()
+        self._closed = False
+        clock.join(self.expire)
+
+    def __repr__(self) -> str:
+        return f"<Pool {self._open} open, {len(self._idle)} idle, {len(self._waiters)} waiting>"
+
+    @property
+    def idle(self) -> int:
+        """Connections that wait for a request."""
+        return len(self._idle)
+
+    @property
+    def open_count(self) -> int:
+        """Connections open or being opened."""
+        return self._open
+
+    def take(self) -> ClientConnection | None:
+        """The most recently used idle connection that is neither closed nor expired."""
+        now = self._clock.now
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed and now - connection.idle_since < (connection.idle_timeout or IDLE_EXPIRY):
+                return connection
+            connection.abort()
+        return None
+
+    async def open(self, *, fresh: bool = False) -> ClientConnection:
+        """An idle connection (unless `fresh`), or a new one, or the first that comes free; raises ConnectFailed."""
+        if not fresh and (connection := self.take()) is not None:
+            return connection
+        if self._open >= self._limit and not (fresh and self._drop_idle()):
+            waiter: asyncio.Future[ClientConnection | None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                connection = await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled():
+                    self._give_back(waiter.result())
+                else:
+                    self._waiters.remove(waiter)
+                raise
+            if connection is not None:
+                return connection
+        else:
+            self._open += 1
+        made: list[ClientConnection] = []
+
+        def factory() -> ClientConnection:
+            connection = ClientConnection(self, self._clock)
+            made.append(connection)
+            return connection
+
+        try:
+            _, connection = await self._connector.connect(factory)
+        except BaseException:
+            if not (made and made[-1].opened):  # else `lost` counts it
+                self._freed()
+            raise
+        return connection
+
+    def released(self, connection: ClientConnection) -> None:
+        """An answer ended well: hand the connection to the first waiter, or keep it."""
+        if self._closed:
+            connection.abort()
+            return
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return
+        connection.idle_since = self._clock.now
+        self._idle.append(connection)
+
+    def lost(self, connection: ClientConnection) -> None:
+        """A connection's transport is closed."""
+        try:
+            self._idle.remove(connection)
+        except ValueError:
+            pass  # it was in use
+        self._freed()
+
+    def expire(self, now: float) -> None:
+        """Close what has been idle too long; the oldest stand first."""
+        while self._idle:
+            connection = self._idle[0]
+            if not connection.closed and now - connection.idle_since < (connection.idle_timeout or IDLE_EXPIRY):
+                return
+            self._idle.popleft()
+            connection.abort()
+
+    def close(self) -> None:
+        """Close what is idle and keep nothing that is released later."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().abort()
+
+    def _freed(self) -> None:
+        """One connection less: the first waiter may open its own."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._open -= 1
+
+    def _give_back(self, connection: ClientConnection | None) -> None:
+        if connection is None:
+            self._freed()
+        else:
+            self.released(connection)
+
+    def _drop_idle(self) -> bool:
+        """Make room for a fresh connection by closing the oldest idle one."""
+        if not self._idle:
+            return False
+        self._idle.popleft().abort()
+        self._open += 1
+        return True

@@ -1,0 +1,59 @@
+"""What is kept of one call: the record that every observer reads.
+
+Owns the two values; metrics, traces, logs and the ledger consume them and nothing else, so no logic logs or counts.
+All times are seconds of one monotonic clock; 0.0 means that it never came to that.
+"""
+
+import msgspec
+
+from trunkline.wire.usage import Usage
+
+
+class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
+    """One try at one backend."""
+
+    backend: str
+    started: float
+    """When the attempt began: before the connection was had."""
+    sent: float = 0.0
+    """When the request was wholly written."""
+    first_byte: float = 0.0
+    """When the first byte of the answer came."""
+    ended: float = 0.0
+    status: int = 0
+    """Of the upstream's answer; 0 without one."""
+    fault: str = ""
+    """Name of the fault's kind; "" if it went well."""
+    stale_retry: bool = False
+    """It replaced an attempt on a kept connection that the upstream had closed."""
+    bytes_in: int = 0
+    """Body bytes received from the upstream."""
+
+
+class UsageRecord(msgspec.Struct, frozen=True, gc=False):
+    """One call from the client's head to the last byte, made once, when it is over."""
+
+    request_id: str
+    key: str
+    """Name of the key, never the key."""
+    surface: str
+    model: str
+    """The public name that the client asked for."""
+    streamed: bool
+    backend: str
+    """The one whose answer the client got; "" if none."""
+    attempts: tuple[AttemptRecord, ...]
+    usage: Usage | None
+    """None: nobody counted."""
+    status: int
+    """What the client got; 499 if it left before."""
+    fault: str
+    """Name of the final fault's kind; "" if it went well."""
+    started: float
+    head_at: float
+    """When status and headers were sent to the client."""
+    ended: float
+    bytes_in: int
+    """Body bytes received from the client."""
+    bytes_out: int
+    """Body bytes sent to the client."""

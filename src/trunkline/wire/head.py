@@ -1,0 +1,180 @@
+"""Heads of HTTP/1.1 messages: bytes to values, strictly.
+
+Owns the scan of request and response heads (RFC 9112) and the framing that follows from them: how long the body is
+and whether the connection lives on. Does not own bodies (wire/chunked.py) nor sockets (net/).
+
+One regular expression must match the whole head before anything is taken out of it, so there is one reading of every
+request: what is not plainly right is refused, and nothing refused is ever passed on. Names come out in lower case.
+"""
+
+import re
+
+import msgspec
+
+from trunkline.errors import BAD_FRAMING, HEAD_TOO_LARGE, Fault
+
+Headers = list[tuple[bytes, bytes]]
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_FIELDS = rb"((?:" + _TOKEN + rb"++:[\t -~\x80-\xff]*+\r\n)*+)\r\n"
+# A target holds visible ASCII; `#` (a fragment never travels) and `\` (parsers differ about it) are refused.
+_REQUEST = re.compile(rb"(" + _TOKEN + rb"{1,32}) ([!-\"$-\[\]-~]++) HTTP/1\.([01])\r\n" + _FIELDS)
+_RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t -~\x80-\xff]*+)?\r\n" + _FIELDS)
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_BARE_CR = re.compile(rb"\r(?!\n)")
+_BAD_HOST = re.compile(rb"[^!-~]|[/?#@\\,]")
+# Two readings of one of these would be two different requests.
+_ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"expect")
+_MAX_LENGTH_DIGITS = 18  # below 2**63 in every language
+
+
+class RequestHead(msgspec.Struct, gc=False):
+    """A request line with its fields. `length` is -1 where the body is chunked, 0 where there is none."""
+
+    method: bytes
+    target: bytes
+    minor: int
+    headers: Headers
+    fields: dict[bytes, bytes]
+    length: int
+    keep_alive: bool
+
+
+class ResponseHead(msgspec.Struct, gc=False):
+    """A status line with its fields. `length`: bytes; -1 chunked; -2 until the connection closes."""
+
+    status: int
+    minor: int
+    headers: Headers
+    fields: dict[bytes, bytes]
+    length: int
+    keep_alive: bool
+
+
+CHUNKED = -1
+UNTIL_CLOSE = -2
+
+
+def scan_partial(head: bytes | bytearray) -> Fault | None:
+    """Judge a head whose blank line has not come yet: a bare LF would otherwise wait for the timeout."""
+    return Fault(BAD_FRAMING, "bare LF in the request head") if _BARE_LF.search(head) else None
+
+
+def parse_request(head: bytes, max_headers: int) -> RequestHead | Fault:
+    """Parse a head that ends in its blank line. Every doubt about framing is a `BAD_FRAMING` fault (RFC 9112 6.3)."""
+    match = _REQUEST.fullmatch(head)
+    if match is None:
+        return Fault(BAD_FRAMING, _why(head))
+    method, target, minor, block = match.groups()
+    headers, fields = _fields(block)
+    if len(headers) > max_headers:
+        return Fault(HEAD_TOO_LARGE, f"{len(headers)} header lines; the limit is {max_headers}")
+    if len(fields) != len(headers):
+        names = [name for name, _ in headers]
+        for name in _ONCE:
+            if names.count(name) > 1:
+                return Fault(BAD_FRAMING, f"more than one {name.decode()} header")
+    host = fields.get(b"host")
+    if host is None:
+        if minor == b"1":
+            return Fault(BAD_FRAMING, "no host header")
+    elif _BAD_HOST.search(host):
+        return Fault(BAD_FRAMING, "malformed host header")
+    length = _request_length(fields, minor == b"1")
+    if isinstance(length, Fault):
+        return length
+    keep_alive = _keep_alive(headers, fields, minor == b"1")
+    return RequestHead(method, target, 1 if minor == b"1" else 0, headers, fields, length, keep_alive)
+
+
+def parse_response(head: bytes, *, no_body: bool) -> ResponseHead | str:
+    """Parse a response head that ends in its blank line; a str says what is wrong with it.
+
+    `no_body`: the request was HEAD, so whatever length is named, nothing follows.
+    """
+    match = _RESPONSE.fullmatch(head)
+    if match is None:
+        return "malformed response head"
+    minor, status_text, block = match.groups()
+    headers, fields = _fields(block)
+    status = int(status_text)
+    coding = fields.get(b"transfer-encoding")
+    named = fields.get(b"content-length")
+    if len(fields) != len(headers):
+        for name, value in headers:
+            if name == b"transfer-encoding" and value != coding:
+                return "several transfer codings"
+            if name == b"content-length" and value != named:
+                return "several different content-length headers"
+    keep_alive = _keep_alive(headers, fields, minor == b"1")
+    if no_body or status < 200 or status == 204 or status == 304:
+        length = 0
+    elif coding is not None:
+        if named is not None:
+            return "content-length together with transfer-encoding"
+        if coding.lower() != b"chunked":
+            return "unknown transfer coding"
+        length = CHUNKED
+    elif named is not None:
+        if not named.isdigit() or len(named) > _MAX_LENGTH_DIGITS:
+            return "malformed content-length"
+        length = int(named)
+    else:
+        length = UNTIL_CLOSE
+        keep_alive = False
+    return ResponseHead(status, 1 if minor == b"1" else 0, headers, fields, length, keep_alive)
+
+
+def hop_by_hop(headers: Headers) -> frozenset[bytes]:
+    """The names that the Connection header adds to the fields of this hop only (RFC 9110 7.6.1)."""
+    return frozenset(
+        token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")
+    )
+
+
+def _fields(block: bytes) -> tuple[Headers, dict[bytes, bytes]]:
+    headers = [(n.lower(), v.strip()) for n, _, v in [line.partition(b":") for line in block.split(b"\r\n")[:-1]]]
+    return headers, dict(headers)
+
+
+def _request_length(fields: dict[bytes, bytes], is_1_1: bool) -> int | Fault:
+    coding = fields.get(b"transfer-encoding")
+    named = fields.get(b"content-length")
+    if coding is not None:
+        if named is not None:
+            return Fault(BAD_FRAMING, "content-length together with transfer-encoding")
+        if not is_1_1:
+            return Fault(BAD_FRAMING, "transfer-encoding in an HTTP/1.0 request")
+        if coding.lower() != b"chunked":
+            return Fault(BAD_FRAMING, "unknown transfer coding; only `chunked` is accepted")
+        return CHUNKED
+    if named is None:
+        return 0
+    if not named.isdigit() or len(named) > _MAX_LENGTH_DIGITS:
+        return Fault(BAD_FRAMING, "malformed content-length")
+    return int(named)
+
+
+def _keep_alive(headers: Headers, fields: dict[bytes, bytes], is_1_1: bool) -> bool:
+    connection = fields.get(b"connection")
+    if connection is None or connection == b"keep-alive":
+        return is_1_1 or connection is not None
+    tokens = hop_by_hop(headers)
+    return b"close" not in tokens and (is_1_1 or b"keep-alive" in tokens)
+
+
+def _why(head: bytes) -> str:
+    """What is wrong with a request head that the scan refused; for the error message only."""
+    line, _, rest = head.partition(b"\r\n")
+    if b"\x00" in head:
+        return "NUL in the request head"
+    if _BARE_LF.search(head) or _BARE_CR.search(head):
+        return "bare CR or LF in the request head"
+    if not re.fullmatch(_TOKEN + rb"{1,32} [!-\"$-\[\]-~]++ HTTP/1\.[01]", line):
+        return "malformed request line"
+    for field in rest.split(b"\r\n"):
+        if field[:1] in (b" ", b"\t"):
+            return "folded header line"
+        if re.match(_TOKEN + rb"++[ \t]++:", field):
+            return "space before the colon of a header"
+    return "malformed header line"

@@ -1,0 +1,37 @@
+"""Values that pure siblings share."""
+
+from typing import Literal
+
+import msgspec
+
+from trunkline.wire.head import Headers
+
+SSE_SURFACES = frozenset(("chat", "completions", "responses", "messages"))
+"""Surfaces whose streams are server-sent events that the gateway can read and end with an error of their own."""
+
+
+class Call(msgspec.Struct, gc=False):
+    """One checked request, ready to be sent to any backend.
+
+    `target` is the gateway's path with the client's query; `body` is what is sent, or its beginning while `length`
+    (bytes, or -1 for chunked) says that more follows; None `length`: `body` is all.
+    `extra` are header lines for the answer that the gateway's own surface wants (CORS).
+    """
+
+    request_id: bytes
+    surface: str
+    method: bytes
+    target: bytes
+    headers: Headers
+    body: bytes
+    key: str
+    model: str = ""
+    stream: bool = False
+    include_usage: bool = True
+    length: int | None = None
+    extra: bytes = b""
+
+
+def dialect_of(surface: str) -> Literal["openai", "anthropic"]:
+    """Whose error shape the clients of a surface read (reference: the SDKs choose by endpoint, never by upstream)."""
+    return "anthropic" if surface == "messages" else "openai"

@@ -1,0 +1,205 @@
+"""Configurations that people have: those of the documents whose work this program takes over, and its own.
+
+Each is loaded with `ENVIRON`; the expectation is a list of (name, provider, url).
+"""
+
+ENVIRON = {
+    "OPENAI_API_KEY": "sk-o",
+    "TOGETHER_API_KEY": "tk",
+    "GROQ_API_KEY": "gsk",
+    "CUSTOM_API_KEY": "ck",
+    "LOCALAI_API_KEY": "lk",
+    "OPENROUTER_API_KEY": "ork",
+    "TEAM_A_KEY": "team-a-key",
+}
+
+Rows = list[tuple[str, str, str]]
+
+LOADS: dict[str, tuple[str, Rows]] = {
+    "JSON with a key": (
+        """{
+  "api_key": "sk-...",
+  "base_url": "https://api.openai.com/v1"
+}""",
+        [("default", "openai_compat", "https://api.openai.com/v1")],
+    ),
+    "JSON without verification": (
+        """{"base_url": "https://proxy.corp/v1",
+  "ssl_verify": false
+}""",
+        [("default", "openai_compat", "https://proxy.corp/v1")],
+    ),
+    "llama.cpp with retries": (
+        """backends:
+  - provider: openai_compat
+    name: llama.cpp
+    url: http://localhost:8000
+    priority: 1
+    max_retries: 2
+    backoff_base: 1.5
+""",
+        [("llama.cpp", "openai_compat", "http://localhost:8000")],
+    ),
+    "with a key of the environment": (
+        """backends:
+  - provider: openai_compat
+    name: LocalAI
+    url: http://localhost:8080
+    api_key: ${LOCALAI_API_KEY}
+    priority: 1
+""",
+        [("LocalAI", "openai_compat", "http://localhost:8080")],
+    ),
+    "a comment after the value, and no name": (
+        """backends_enabled: true
+backends:
+  - provider: openai_compat
+    url: http://localhost:8000  # or 5000 for TGI
+  - provider: openai_compat
+    url: http://localhost:5000
+    timeout: 120
+    latency_p95_threshold_ms: 0
+    traffic_split: 0
+    allowed_models: ["llama3*"]
+""",
+        [
+            ("openai_compat", "openai_compat", "http://localhost:8000"),
+            ("openai_compat-2", "openai_compat", "http://localhost:5000"),
+        ],
+    ),
+    "three kinds": (
+        """backends:
+  - provider: ollama
+    name: ollama-primary
+    url: http://ollama:11434
+    priority: 1
+    max_retries: 2
+
+  - provider: openai_compat
+    name: vllm-secondary
+    url: http://vllm:8000
+    priority: 2
+    max_retries: 2
+
+  - provider: openrouter
+    name: openrouter-fallback
+    url: https://openrouter.io/api/v1
+    api_key: ${OPENROUTER_API_KEY}
+    priority: 3
+""",
+        [
+            ("ollama-primary", "ollama", "http://ollama:11434"),
+            ("vllm-secondary", "openai_compat", "http://vllm:8000"),
+            ("openrouter-fallback", "openrouter", "https://openrouter.io/api/v1"),
+        ],
+    ),
+    "one stanza": (
+        """type: "openai_compatible"
+config:
+  provider: "custom"
+  base_url: "https://your-api-endpoint.com/v1"
+  api_key: "${CUSTOM_API_KEY}"
+  default_model: "your-model-name"
+""",
+        [("default", "custom", "https://your-api-endpoint.com/v1")],
+    ),
+    "three stanzas": (
+        """# OpenAI
+type: "openai_compatible"
+config:
+  provider: "openai"
+  api_key: "${OPENAI_API_KEY}"  # Can use environment variable
+  default_model: "gpt-4o-mini"
+---
+# Together.ai
+type: "openai_compatible"
+config:
+  provider: "together"
+  api_key: "${TOGETHER_API_KEY}"
+  default_model: "meta-llama/Llama-3-70b-chat-hf"
+---
+# Groq (Fast Inference)
+type: "openai_compatible"
+config:
+  provider: "groq"
+  api_key: "${GROQ_API_KEY}"
+  default_model: "llama-3.1-70b-versatile"
+""",
+        [
+            ("openai", "openai", "https://api.openai.com/v1"),
+            ("together", "together", "https://api.together.xyz/v1"),
+            ("groq", "groq", "https://api.groq.com/openai/v1"),
+        ],
+    ),
+    "our own": (
+        """server: {host: 127.0.0.1, port: 8080, workers: 1, max_body: 32MiB, max_buffered: 512MiB, cors_origins: []}
+admin:  {host: 127.0.0.1, port: 8081}          # control plane
+redis:  ${REDIS_URL:-}
+keys:   [{name: team-a, key: "${TEAM_A_KEY}", models: ["chat"]}]
+
+backends:                                      # one upstream server or account each
+  - name: vllm-a
+    provider: vllm
+    url: http://vllm:8000
+    api_key: ${VLLM_KEY:-}
+    priority: 1
+    weight: 1
+    max_retries: 2
+    backoff_base: 1.5
+    backoff_max: 10.0
+    timeouts: {connect: 5, first_token: auto, idle: 30, total: 600}
+    models: ["llama3*"]
+    headers: {X-Team: a}
+    organization: null
+    think: keep
+    proxy: null
+    ssl_verify: true
+    ca_bundle_path: null
+    max_concurrency: null
+""",
+        [("vllm-a", "vllm", "http://vllm:8000")],
+    ),
+}
+
+REFUSED: dict[str, tuple[str, list[str]]] = {
+    "client credentials without a URL": (
+        """{
+  "client_id": "your-client-id",
+  "client_secret": "your-client-secret",
+  "token_url": "https://login.example.com/token",
+  "token_scope": "https://cognitiveservices.azure.com/.default"
+}""",
+        [
+            "1:1: url: is required for provider `openai_compat` (alias: base_url)",
+            "2:3: `client_id` is not supported in this version",
+            "3:3: `client_secret` is not supported in this version",
+            "4:3: `token_url` is not supported in this version",
+            "5:3: `token_scope` is not supported in this version",
+        ],
+    ),
+    "Azure by deployment": (
+        """{
+  "type": "openai",
+  "base_url": "https://your-resource.openai.azure.com",
+  "deployment_name": "gpt-4",
+  "api_version": "2024-06-01"
+}""",
+        [
+            "3:15: base_url: Azure deployments are not supported in this version; "
+            "the resource's /openai/v1 is a plain URL",
+            "4:3: `deployment_name` is not supported in this version",
+            "5:3: `api_version` is not supported in this version",
+        ],
+    ),
+    "the azure row": (
+        "backends:\n  - {provider: azure, url: https://r.openai.azure.com}\n",
+        ["2:16: backends[0].provider: `azure` is not supported in this version"],
+    ),
+    "stanzas without a line between them": (
+        'type: "openai_compatible"\nconfig:\n  provider: "openai"\n\ntype: "openai_compatible"\n',
+        [
+            "5:1: duplicate key `type`, first on line 1; several backends in one file are one stanza per document: "
+            "put a line `---` between them"
+        ],
+    ),
+}
