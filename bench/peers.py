@@ -44,6 +44,8 @@ def _install_python(name: str, requirement: str) -> bool:
     home = PEERS / name
     if (home / "bin" / name).exists():
         return True
+    # The pins of our own environment are not for theirs.
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_CONSTRAINT")}
     print(f"installing {requirement} into bench/peers/{name} ...", flush=True)
     for command in (
         [sys.executable, "-m", "venv", "--clear", str(home)],
@@ -57,7 +59,7 @@ def _install_python(name: str, requirement: str) -> bool:
             requirement,
         ],
     ):
-        if subprocess.run(command, check=False).returncode:
+        if subprocess.run(command, env=environment, check=False).returncode:
             print(f"{requirement} could not be installed")
             return False
     return True

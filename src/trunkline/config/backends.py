@@ -44,10 +44,10 @@ class Assembler:
 
     def read(self, node: Node, path: str) -> dict[str, Any] | None:
         """The values of one backend, complete but for a name; None if something about it was reported."""
+        before = len(self._report.errors)
         values = self._binder.fields(node, BackendEntry, path)
         if values is INVALID:
             return None
-        before = len(self._report.errors)
         said = _Said(node, path, self._report)
         self._resolve_aliases(values, said)
         self._resolve_timeouts(values, said)
@@ -56,8 +56,7 @@ class Assembler:
             self._resolve_url(values, row, said)
         self._check_text(values, said)
         self._check_files(values, said)
-        failed = len(self._report.errors) > before or INVALID in values.values()
-        return None if failed else values
+        return None if len(self._report.errors) > before else values
 
     def _resolve_aliases(self, values: dict[str, Any], said: "_Said") -> None:
         for alias, real in ALIASES.items():

@@ -117,7 +117,7 @@ class Binder:
 
     def _value(self, node: Node, type_: inspect.Type, extra: Extra, path: str) -> Any:
         if isinstance(type_, inspect.StructType):
-            return self.struct(node, type_.cls, path)
+            return ABSENT if is_null(node) else self.struct(node, type_.cls, path)
         if isinstance(type_, inspect.ListType):
             return self._list(node, type_, extra, path)
         if isinstance(type_, inspect.DictType):

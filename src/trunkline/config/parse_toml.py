@@ -32,7 +32,10 @@ def parse_toml(text: str, name: str) -> Mapping:
         values = tomllib.loads(text, parse_float=_Number)
     except tomllib.TOMLDecodeError as error:
         match = _AT.fullmatch(str(error))
-        place, problem = (f"{name}:{match[2]}:{match[3]}", match[1]) if match else (name, str(error))
+        last = text.count("\n") + 1
+        place, problem = (
+            (f"{name}:{match[2]}:{match[3]}", match[1]) if match else (f"{name}:{last}:1", str(error))
+        )
         raise ConfigError(f"{place}: not valid TOML: {problem}") from error
     positions = _positions(text)
 

@@ -147,6 +147,8 @@ def wanted(type_: inspect.Type, extra: Extra) -> str:
             return "true or false"
         case inspect.LiteralType():
             return " or ".join(f"`{value}`" for value in type_.values)
+        case inspect.StructType():
+            return "keys and values"
         case inspect.UnionType():
             return " or ".join(wanted(bare(member)[0], extra) for member in type_.types)
         case _:

@@ -8,7 +8,8 @@ that needs no change is forwarded as it came; `parse_event` reads the fields of 
 what is pending is always the input, byte for byte. No byte is scanned twice, whatever the chunking.
 
 One corner: when a chunk ends with the CR of a blank line, the event is given out at once (its client must not
-wait for the next one); an LF that then follows travels as the first byte of the next piece and is ignored there.
+wait for the next one); an LF that then follows is the first byte of the next piece, or a piece of its own if it
+comes alone. A line end in front of an event means nothing, so it is never kept waiting.
 """
 
 import re
@@ -18,6 +19,7 @@ import msgspec
 
 # Possessive `\n?+`: a CRLF is one line end, never a CR and a blank line.
 _BLANK_LINE = re.compile(rb"(?:\r\n?+|\n)(?:\r\n?+|\n)")
+_LINE_ENDS = (b"\n", b"\r", b"\r\n")
 _BOM = b"\xef\xbb\xbf"
 
 LIMIT = 1024 * 1024
@@ -97,10 +99,13 @@ class EventSplitter:
         for end in _ends(chunk, start):
             out.append(self._piece(chunk[start:end]))
             start = end
-        self._busy = start < len(chunk)
+        tail = chunk[start:]
+        self._busy = bool(tail) and tail not in _LINE_ENDS
         if self._busy:
-            self._buffer += memoryview(chunk)[start:]
-            out += self._check_size()
+            self._buffer += tail
+            return out + self._check_size()
+        if tail:
+            out.append(tail)
         return out
 
     def _piece(self, raw: bytes) -> bytes:

@@ -25,20 +25,28 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 
 def on_both_loops(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Turn `async def test(sim, ...)` into a test that is run once per event loop."""
+    """Turn `async def test(sim, ...)` into a test that is run once per event loop.
+
+    A test whose first argument is not called `sim` gets none, and starts its own.
+    """
+    others = list(inspect.signature(test).parameters.values())
+    wants_sim = bool(others) and others[0].name == "sim"
 
     @functools.wraps(test)
     def wrapper(loop_name: str, **arguments: Any) -> None:
         async def scenario() -> None:
-            async with asyncio.timeout(PATIENCE), await start(seed=7) as sim:
-                await test(sim, **arguments)
+            async with asyncio.timeout(PATIENCE):
+                if not wants_sim:
+                    await test(**arguments)
+                    return
+                async with await start(seed=7) as sim:
+                    await test(sim, **arguments)
 
         with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
             runner.run(scenario())
 
     name = inspect.Parameter("loop_name", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    others = list(inspect.signature(test).parameters.values())[1:]
-    wrapper.__signature__ = inspect.Signature([name, *others])  # type: ignore[attr-defined]  # pytest reads it
+    wrapper.__signature__ = inspect.Signature([name, *others[wants_sim:]])  # type: ignore[attr-defined]  # pytest reads it
     return pytest.mark.parametrize("loop_name", sorted(LOOPS))(wrapper)
 
 
@@ -190,7 +198,5 @@ async def ask_to_end(sim: Simulator, request: bytes) -> Reply:
 
 def text_of(events: list[Any]) -> str:
     """The text of a chat stream's first choice."""
-    deltas = [
-        event["choices"][0]["delta"] for event in events if isinstance(event, dict) and event.get("choices")
-    ]
-    return "".join(delta.get("content") or "" for delta in deltas)
+    choices: list[Any] = [event["choices"][0] for event in events if event != "[DONE]" and event["choices"]]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)

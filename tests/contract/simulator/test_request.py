@@ -1,5 +1,7 @@
 """The request parser: any chunking gives the same requests, and everything doubtful is refused."""
 
+from itertools import pairwise
+
 import h11
 import pytest
 from hypothesis import given
@@ -32,7 +34,7 @@ def test_requests_are_read() -> None:
 @given(st.sets(st.integers(1, len(TWO) - 1)))
 def test_any_chunking_gives_the_same_requests(cuts: set[int]) -> None:
     edges = [0, *sorted(cuts), len(TWO)]
-    pieces = [TWO[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    pieces = [TWO[start:stop] for start, stop in pairwise(edges)]
     assert read(*pieces) == read(TWO)
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.contract.simulator.raw import Wire, ask, ask_to_end, chat, get, on_both_loops, post, text_of
 from trunkline.simulator.app import Simulator, start
 
-TOOLS = [
+TOOLS: list[Any] = [
     {"type": "function", "function": {"name": "first", "parameters": {}}},
     {
         "type": "function",
@@ -338,7 +338,7 @@ async def test_head_has_the_head_of_get_and_no_body(sim: Simulator) -> None:
 
 
 @on_both_loops
-async def test_a_wrong_key_is_refused(_sim: Simulator) -> None:
+async def test_a_wrong_key_is_refused() -> None:
     async with await start(api_key="sk-1") as sim:
         for headers in (
             "",
@@ -359,11 +359,12 @@ async def test_a_wrong_key_is_refused(_sim: Simulator) -> None:
 @pytest.mark.parametrize("habit", ["finish", "empty_choice", "whole_object", "always", "never", "cumulative"])
 @on_both_loops
 async def test_habits_of_usage(sim: Simulator, habit: str, asked: bool) -> None:
-    options = {"stream_options": {"include_usage": True}} if asked else {}
+    options: dict[str, Any] = {"stream_options": {"include_usage": True}} if asked else {}
     events = (await ask(sim, chat(f"m!usage={habit}", stream=True, max_tokens=2, **options))).events[:-1]
+    usages: list[Any] = [event.get("usage") or {} for event in events]
     chunks = [
-        (event["object"], len(event["choices"]), (event.get("usage") or {}).get("completion_tokens"))
-        for event in events
+        (event["object"], len(event["choices"]), usage.get("completion_tokens"))
+        for event, usage in zip(events, usages, strict=True)
     ]
     own = "chat.completion.chunk"
     plain = [(own, 1, None)] * 4

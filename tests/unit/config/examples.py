@@ -185,8 +185,10 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
   "api_version": "2024-06-01"
 }""",
         [
-            "3:15: base_url: Azure deployments are not supported in this version; "
-            "the resource's /openai/v1 is a plain URL",
+            (
+                "3:15: base_url: Azure deployments are not supported in this version; "
+                "the resource's /openai/v1 is a plain URL"
+            ),
             "4:3: `deployment_name` is not supported in this version",
             "5:3: `api_version` is not supported in this version",
         ],
@@ -198,8 +200,10 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     "stanzas without a line between them": (
         'type: "openai_compatible"\nconfig:\n  provider: "openai"\n\ntype: "openai_compatible"\n',
         [
-            "5:1: duplicate key `type`, first on line 1; several backends in one file are one stanza per document: "
-            "put a line `---` between them"
+            (
+                "5:1: duplicate key `type`, first on line 1; several backends in one file are one stanza per "
+                "document: put a line `---` between them"
+            )
         ],
     ),
 }

@@ -84,7 +84,7 @@ def test_json_is_read_with_tabs_escapes_and_byte_order_mark(tmp_path: Path) -> N
         ("f.json", b'{"a": 1,}', r"f\.json:1:\d+: not valid JSON: "),
         ("f.json", b"a: 1", r"f\.json:1:1: not valid JSON: Expecting value"),
         ("f.yaml", b"a: 1\nb: \xff", r"f\.yaml:2:1: not UTF-8 text"),
-        ("f.toml", b"a = ", r"f\.toml:1:5: not valid TOML: Invalid value"),
+        ("f.toml", b"a = ", r"f\.toml:1:1: not valid TOML: Invalid value"),
     ],
 )
 def test_a_file_that_is_not_what_its_name_says(

@@ -114,6 +114,15 @@ def test_cr_at_the_end_of_a_chunk_ends_the_event_at_once() -> None:
     assert splitter.feed(b"\ndata: b\r\n\r\n") == [b"\ndata: b\r\n\r\n"]
 
 
+def test_a_line_end_between_events_does_not_wait() -> None:
+    splitter = EventSplitter()
+    assert splitter.feed(b"data: [DONE]\r\n\r") == [b"data: [DONE]\r\n\r"]
+    assert splitter.feed(b"\n") == [b"\n"]
+    assert not splitter.mid_event
+    assert splitter.feed(b"data: a\n\n\n") == [b"data: a\n\n", b"\n"]
+    assert splitter.flush() == b""
+
+
 def test_crlf_across_chunks_is_one_line_end() -> None:
     splitter = EventSplitter()
     assert splitter.feed(b"data: a\r") == []
@@ -137,7 +146,15 @@ def test_any_chunking_gives_every_byte_and_the_same_events(stream: bytes, length
     assert whole.feed(stream) == events
 
 
-@given(st.lists(st.sampled_from([b"x", b"data: y", b"\n", b"\n\n"]), max_size=60).map(b"".join), sizes)
+_bodies = st.lists(
+    st.sampled_from([b"x", b"data: y", b"x\ny", b"data: long\ndata: z"]), min_size=1, max_size=3
+).map(b"".join)
+
+
+@given(
+    st.lists(_bodies, max_size=12).map(lambda bodies: b"".join(body + b"\n\n" for body in bodies) + b"tail"),
+    sizes,
+)
 def test_oversize_events_pass_through_in_pieces(stream: bytes, lengths: list[int]) -> None:
     def run(chunks: Iterable[bytes]) -> tuple[list[bytes], bytes, bytes]:
         splitter = EventSplitter(limit=12)

@@ -1,0 +1,219 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trunkline.config.backends import Assembler, settle_names
+from trunkline.config.bind import Report
+from trunkline.config.parse import parse_yaml
+from trunkline.config.tree import Node
+from trunkline.routing.backend import BackendSettings, TimeoutSettings
+
+ENVIRON = {"GROQ_API_KEY": "gsk", "GROK_API_KEY": "xk", "PERPLEXITY_API_KEY": "pk", "EMPTY": ""}
+
+
+def read(text: str, base: Path = Path()) -> tuple[dict[str, Any] | None, Report]:
+    report = Report()
+    (node,) = parse_yaml(text, "f")
+    return Assembler(ENVIRON, base, report).read(node, "b"), report
+
+
+def backend(text: str, base: Path = Path()) -> BackendSettings:
+    values, report = read(text, base)
+    assert report.errors == []
+    assert values is not None
+    values.setdefault("name", "n")
+    return BackendSettings(**values)
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("url: http://h", BackendSettings(name="n", url="http://h", provider="openai_compat")),
+        (
+            "{type: vllm, base_url: http://h, allowed_models: [a], custom_headers: {A: b}}",
+            BackendSettings(name="n", url="http://h", provider="vllm", models=["a"], headers={"A": "b"}),
+        ),
+        (
+            "{url: http://h, timeout: 120, timeouts: {idle: 5}}",
+            BackendSettings(name="n", url="http://h", timeouts=TimeoutSettings(total=120, idle=5)),
+        ),
+        (
+            "{url: http://h, request_timeout: 9}",
+            BackendSettings(name="n", url="http://h", timeouts=TimeoutSettings(total=9)),
+        ),
+        ("provider: ollama", BackendSettings(name="n", url="http://localhost:11434", provider="ollama")),
+        (
+            "provider: openai_compatible\nurl: http://h",
+            BackendSettings(name="n", url="http://h", provider="openai_compat"),
+        ),
+    ],
+)
+def test_aliases_and_rows_are_resolved(text: str, result: BackendSettings) -> None:
+    assert backend(text) == result
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("provider: groq", "gsk"),
+        ("provider: grok", "xk"),
+        ("{provider: groq, api_key: own}", "own"),
+        ("{provider: groq, api_key: '${EMPTY}'}", "gsk"),
+        ("{provider: groq, url: 'https://api.groq.com'}", "gsk"),
+        ("{provider: groq, url: 'http://api.groq.com/openai/v1'}", ""),
+        ("{provider: groq, url: 'https://api.groq.com.evil.com/openai/v1'}", ""),
+        ("{provider: groq, url: 'http://localhost:8000'}", ""),
+        ("{provider: openai_compat, url: 'https://api.groq.com/openai/v1'}", ""),
+    ],
+)
+def test_a_key_of_the_environment_goes_only_to_its_own_provider(text: str, key: str) -> None:
+    assert backend(text).api_key == key
+
+
+def test_a_provider_without_v1_keeps_its_paths() -> None:
+    whole = "https://api.perplexity.ai/chat/completions"
+    assert backend("provider: perplexity").url == whole
+    assert backend("{provider: perplexity, url: 'https://api.perplexity.ai/'}").url == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "errors"),
+    [
+        (
+            "{url: 'http://h', base_url: 'http://i'}",
+            ["f:1:29: b.base_url: is an alias of `url`, which is there too; write one of them"],
+        ),
+        (
+            "{url: 'http://h', timeout: 3, timeouts: {total: 4}}",
+            ["f:1:28: b.timeout: is an alias of `timeouts.total`, which is there too; write one of them"],
+        ),
+        ("{url: 'http://h', timeout: 0}", ["f:1:28: b.timeout: must be greater than 0, not '0'"]),
+        (
+            "{url: 'http://h', timeout: 1, timeouts: 3}",
+            ["f:1:41: b.timeouts: expected keys and values, not a single value"],
+        ),
+        ("provider: vllm", ["f:1:1: b.url: is required for provider `vllm` (alias: base_url)"]),
+        (
+            "provider: GROQ",
+            ["f:1:11: b.provider: there is no provider 'GROQ'; did you mean `groq` or `grok`?"],
+        ),
+        (
+            "provider: zzz",
+            [
+                "f:1:11: b.provider: there is no provider 'zzz'; `openai_compat` fits any server that speaks that API"
+            ],
+        ),
+        ("{provider: [a], url: 'http://h'}", ["f:1:12: b.provider: expected text, not a list"]),
+        ("url: [a]", ["f:1:6: b.url: expected text, not a list"]),
+        ("url: h:80", ["f:1:6: b.url: has no scheme; write http://h:80"]),
+        (
+            "base_url: http://",
+            ["f:1:11: b.base_url: is not usable: a URL must begin with http:// or https://"],
+        ),
+        (
+            "{url: 'http://h', name: 'a b'}",
+            ["f:1:25: b.name: must be printable ASCII without space, comma and slash"],
+        ),
+        (
+            "{url: 'http://h', name: a/b}",
+            ["f:1:25: b.name: must be printable ASCII without space, comma and slash"],
+        ),
+        (
+            "{url: 'http://h', api_key: 'hunter 2'}",
+            ["f:1:28: b.api_key: holds a blank, a line break or a character outside ASCII"],
+        ),
+        (
+            "{url: 'http://h', organization: é}",
+            ["f:1:33: b.organization: holds a blank, a line break or a character outside ASCII"],
+        ),
+        ("{url: 'http://h', headers: {'a b': c}}", ["f:1:28: b.headers: 'a b' is not a header name"]),
+        (
+            "{url: 'http://h', headers: {Host: c}}",
+            ["f:1:28: b.headers: `Host` is written by the gateway itself"],
+        ),
+        (
+            '{url: "http://h", custom_headers: {a: "hunter\\r\\nb: c"}}',
+            [
+                "f:1:35: b.custom_headers: the value of `a` holds a line break or a character that no header may hold"
+            ],
+        ),
+        (
+            "{url: 'http://h', ca_bundle_path: gone.pem}",
+            ["f:1:35: b.ca_bundle_path: there is no file gone.pem"],
+        ),
+        ("just text", ["f:1:1: b: expected keys and values, not a single value"]),
+    ],
+)
+def test_mistakes(text: str, errors: list[str]) -> None:
+    values, report = read(text)
+    assert values is None
+    assert report.errors == errors
+    assert "hunter" not in "".join(report.errors)
+
+
+def test_files_are_looked_up_beside_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("x")
+    found = backend("{url: 'https://h', ca_bundle_path: ca.pem}", tmp_path)
+    assert found.ca_bundle_path == str(tmp_path / "ca.pem")
+
+
+def test_a_client_key_needs_its_certificate(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("x")
+    _, report = read("{url: 'https://h', client_key_path: key.pem}", tmp_path)
+    assert report.errors == ["f:1:37: b.client_key_path: needs client_cert_path too"]
+
+
+@pytest.mark.parametrize(
+    ("text", "warnings"),
+    [
+        (
+            "{url: 'http://h', timeout: 5, request_timeout: 3}",
+            ["f:1:48: b.request_timeout: holds: it is the smaller one of `timeout` and `request_timeout`"],
+        ),
+        ("provider: openai", ["f:1:1: b.api_key: is missing: set OPENAI_API_KEY, or `api_key`"]),
+        ("{provider: openai, forward_authorization: true}", []),
+        ("provider: ollama", []),
+        (
+            "{url: 'https://h', ssl_verify: false}",
+            ["f:1:32: b.ssl_verify: is off: anyone on the way can read and change the traffic"],
+        ),
+    ],
+)
+def test_warnings(text: str, warnings: list[str]) -> None:
+    values, report = read(text)
+    assert values is not None
+    assert report.warnings == warnings
+
+
+def test_a_bundle_without_verification_has_no_effect(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("x")
+    _, report = read("{url: 'https://h', ssl_verify: false, ca_bundle_path: ca.pem}", tmp_path)
+    assert report.warnings[0].endswith("; ca_bundle_path has no effect")
+
+
+def named(*backends: dict[str, Any], default: str | None = None) -> tuple[list[str], list[str]]:
+    report = Report()
+    nodes: list[Node] = parse_yaml("\n---\n".join(f"name: {one.get('name')}" for one in backends), "f")
+    settle_names([*backends], default, nodes, report)
+    return [one["name"] for one in backends], report.errors
+
+
+def test_names_come_from_providers_and_avoid_what_is_taken() -> None:
+    names, errors = named(
+        {"provider": "vllm"},
+        {"provider": "vllm", "name": "vllm-2"},
+        {"provider": "vllm"},
+        {"provider": "tgi"},
+    )
+    assert names == ["vllm", "vllm-2", "vllm-3", "tgi"]
+    assert errors == []
+
+
+def test_one_alone_has_the_default_name() -> None:
+    assert named({"provider": "vllm"}, default="default") == (["default"], [])
+
+
+def test_a_name_is_used_once() -> None:
+    _, errors = named({"provider": "vllm", "name": "a"}, {"provider": "vllm", "name": "a"})
+    assert errors == ["f:3:7: the name `a` is used twice, first at f:1:1"]
