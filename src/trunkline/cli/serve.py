@@ -37,14 +37,15 @@ def serve(
     try:
         loaded = load(config or discover(Path()), os.environ, {"server.host": host, "server.port": port})
         line = may_listen(loaded.settings, insecure_open)
+        for warning in loaded.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        if line is not None:
+            print(line, file=sys.stderr, flush=True)
+        code = app.serve(loaded.settings, announce=_announce)
     except ConfigError as error:
         print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
-    for warning in loaded.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    if line is not None:
-        print(line, file=sys.stderr, flush=True)
-    raise typer.Exit(app.serve(loaded.settings, announce=_announce))
+        code = 2
+    raise typer.Exit(code)
 
 
 def _announce(line: str) -> None:

@@ -44,10 +44,12 @@ def parse_yaml(text: str, name: str) -> list[Node]:
     reader: Any = YAML(typ="safe", pure=True)
     try:
         roots = list(reader.compose_all(text))
+        builder = _Builder(name)
+        documents = [builder.build(root) for root in roots]
     except YAMLError as error:
         raise _syntax_error(error, text, name) from error
-    builder = _Builder(name)
-    documents = [builder.build(root) for root in roots]
+    except RecursionError:
+        raise ConfigError(f"{name}:1:1: nested too deeply") from None
     return [document for document in documents if not is_null(document)]
 
 
@@ -88,8 +90,6 @@ class _Builder:
 
     def build(self, node: Any) -> Node:
         """One node with all below it. Raises ConfigError for duplicate keys, tags and recursion."""
-        if node is None:
-            return Scalar(text="", where=self._name)
         key = id(node)
         if key in self._open:
             raise ConfigError(f"{self._where(node)}: an alias inside its own anchor")

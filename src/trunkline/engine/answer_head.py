@@ -3,9 +3,10 @@
 Owns which headers a client sees. Does not own status and framing (net/answer_writer.py).
 """
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from trunkline.wire.head import Headers, hop_by_hop
+from trunkline.errors import Answer
+from trunkline.wire.head import Headers, ResponseHead, hop_by_hop
 
 if TYPE_CHECKING:
     from trunkline.engine.exchange import Exchange
@@ -28,40 +29,42 @@ _DROPPED = frozenset(
 _DECODED = _DROPPED | {b"content-encoding"}
 
 
-class _Head(Protocol):
-    @property
-    def headers(self) -> Headers: ...
-
-
-def answer_block(exchange: "Exchange", head: _Head, *, decoded: bool) -> bytes:
+def answer_block(exchange: "Exchange", head: ResponseHead | Answer, *, decoded: bool) -> bytes:
     """The header lines of an answer that comes from an upstream. `decoded`: its compression was undone."""
-    dropped = _DECODED if decoded else _DROPPED
-    headers = head.headers
-    for name, value in headers:
-        if name == b"connection" and value.lower() not in (b"keep-alive", b"close"):
-            dropped = dropped | hop_by_hop(headers)
-    passed = b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] not in dropped])
-    return passed + gateway_block(exchange)
+    if isinstance(head, Answer):
+        return _passed(head.headers, decoded=decoded) + gateway_block(exchange)
+    if head.memo is None:
+        head.memo = (_passed(head.headers, decoded=False), _passed(head.headers, decoded=True))
+    return head.memo[decoded] + gateway_block(exchange)
 
 
 def gateway_block(exchange: "Exchange") -> bytes:
     """The header lines that the gateway adds to every answer of a call."""
     call = exchange.call
     total, upstream = exchange.timings()
-    block = b"x-request-id: %b\r\nserver-timing: total;dur=%.1f, upstream;dur=%.1f\r\n%b" % (
+    return b"x-request-id: %b\r\nserver-timing: total;dur=%.1f, upstream;dur=%.1f\r\n%b%b" % (
         call.request_id,
         total * 1000,
         upstream * 1000,
         call.extra,
+        exchange.naming(),
     )
-    if call.model:
-        block += b"x-trunkline-model: %b\r\n" % header_value(call.model)
-    if exchange.exposes:
-        block += b"x-trunkline-backend: %b\r\nx-trunkline-attempts: %d\r\n" % (
-            exchange.backend_name.encode(),
-            exchange.attempt_number,
-        )
-    return block
+
+
+def naming_lines(model: str, backend: str | None, attempts: int) -> bytes:
+    """The lines that say who answered; `backend` None where a client may not know."""
+    lines = b"x-trunkline-model: %b\r\n" % header_value(model) if model else b""
+    if backend is not None:
+        lines += b"x-trunkline-backend: %b\r\nx-trunkline-attempts: %d\r\n" % (backend.encode(), attempts)
+    return lines
+
+
+def _passed(headers: Headers, *, decoded: bool) -> bytes:
+    dropped = _DECODED if decoded else _DROPPED
+    for name, value in headers:
+        if name == b"connection" and value.lower() not in (b"keep-alive", b"close"):
+            dropped = dropped | hop_by_hop(headers)
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] not in dropped])
 
 
 def header_value(text: str) -> bytes:

@@ -80,56 +80,45 @@ class Sink(Protocol):
 class Exchange:
     """The whole life of one call."""
 
-    __slots__ = (
-        "_attempts", "_backlog", "_candidates", "_events_asked", "_first_token_at", "_fresh", "_head_sent", "_hold_at", "_index",
-        "_opening", "_over", "_relay", "_replaced", "_runtime", "_sink", "_spilled", "_started", "_status",
-        "_total_at", "_tried_at", "bytes_out", "call", "committed", "committed_at",
-    )  # fmt: skip
+    # Defaults stand on the class: a call sets what differs (a third of the cost of making one).
+    _index = 0  # which candidate is being tried
+    _fresh = False  # an idle connection was stale: replace it once
+    _replaced = False
+    _relay: Relay | None = None
+    _opening: asyncio.Task[None] | None = None
+    _backlog: list[bytes] | None = None  # pieces of a streamed request body that wait for a connection
+    _spilled = False  # part of a streamed request body went upstream and cannot be sent again
+    committed = False
+    committed_at = 0.0
+    _head_sent = False
+    _over = False
+    _status = 0
+    bytes_out = 0
+    _events_asked = False
+    _first_token_at = _NEVER
+    _hold_at = _NEVER
 
     def __init__(self, runtime: "Runtime", call: Call, sink: Sink, candidates: "tuple[Upstream, ...]") -> None:
         self._runtime = runtime
         self._sink = sink
         self._candidates = candidates
         self.call = call
-        self._started = now = runtime.clock.read()
-        self._index = 0  # which candidate is being tried
-        self._fresh = False  # an idle connection was stale: replace it once
-        self._replaced = False
+        self._started = self._tried_at = now = runtime.clock.now
         self._attempts: list[AttemptRecord] = []
-        self._relay: Relay | None = None
-        self._opening: asyncio.Task[None] | None = None
-        self._tried_at = now
-        self._backlog: list[bytes] | None = None if call.length is None else []
-        self._spilled = False  # part of a streamed request body went upstream and cannot be sent again
-        self.committed = False
-        self.committed_at = 0.0
-        self._head_sent = False
-        self._over = False
-        self._status = 0
-        self.bytes_out = 0
-        timeouts = candidates[0].settings.timeouts
-        self._total_at = now + timeouts.total
-        self._first_token_at = _NEVER
-        self._events_asked = call.stream and call.surface in SSE_SURFACES
-        self._hold_at = now + runtime.settings.server.hold_head if self._events_asked else _NEVER
+        self._total_at = now + candidates[0].settings.timeouts.total
+        if call.length is not None:
+            self._backlog = []
+        if call.stream and call.surface in SSE_SURFACES:
+            self._events_asked = True
+            self._hold_at = now + runtime.settings.server.hold_head
 
     def __repr__(self) -> str:
         return f"<Exchange {self.call.request_id.decode()} attempt {len(self._attempts) + 1} committed={self.committed}>"
 
-    @property
-    def exposes(self) -> bool:
-        """Whether the client may know which backend answered."""
-        return self._runtime.exposes
-
-    @property
-    def backend_name(self) -> str:
-        """The backend of the present attempt."""
-        return self._candidates[self._index].name
-
-    @property
-    def attempt_number(self) -> int:
-        """Attempts made, the present one included."""
-        return len(self._attempts) + (self._relay is not None and not self._over)
+    def naming(self) -> bytes:
+        """The header lines that say who answered."""
+        attempts = len(self._attempts) + (not self._over)  # the present one is noted when it is over
+        return self._runtime.naming(self.call.model, self._candidates[self._index].name, attempts)
 
     def timings(self) -> tuple[float, float]:
         """Seconds since the call came, and since the present attempt was sent."""
@@ -194,7 +183,7 @@ class Exchange:
             connection.send(head, body, relay, no_body=no_body, partial=True)
             self._sink.pause_body(False)
             for piece in backlog:
-                self.request_piece(piece, last=False)
+                self.on_piece(piece, False)
         self._tried_at = connection.sent_at
         if self._events_asked and self._index + 1 < len(self._candidates):
             self._first_token_at = connection.sent_at + self._runtime.first_token(upstream, call)
@@ -228,15 +217,15 @@ class Exchange:
         now = self._runtime.clock.read()
         self._attempts.append(
             AttemptRecord(
-                backend=self._candidates[self._index].name,
-                started=self._tried_at,
-                sent=relay.connection.sent_at if relay is not None else 0.0,
-                first_byte=relay.first_byte_at if relay is not None else 0.0,
-                ended=now,
-                status=relay.status if relay is not None else 0,
-                fault="" if fault is None else fault.kind.name,
-                stale_retry=self._fresh,
-                bytes_in=relay.bytes_in if relay is not None else 0,
+                self._candidates[self._index].name,
+                self._tried_at,
+                relay.connection.sent_at if relay is not None else 0.0,
+                relay.first_byte_at if relay is not None else 0.0,
+                now,
+                relay.status if relay is not None else 0,
+                "" if fault is None else fault.kind.name,
+                self._fresh,
+                relay.bytes_in if relay is not None else 0,
             )
         )
 
@@ -277,7 +266,12 @@ class Exchange:
 
     # the client; called by its connection
 
-    def request_piece(self, data: bytes, *, last: bool) -> None:
+    whole = False
+
+    def on_request(self, body: bytes, connection: object) -> None:
+        """Never asked for: an exchange begins with its body, or the beginning of one."""
+
+    def on_piece(self, data: bytes, last: bool, connection: object = None) -> None:
         """More of a streamed request body."""
         if self._backlog is not None:
             self._backlog.append(data)
@@ -288,16 +282,16 @@ class Exchange:
             data = encode_chunk(data) + (LAST_CHUNK if last else b"")
         self._relay.connection.write(data, last=last)
 
-    def client_writable(self, writable: bool) -> None:
+    def on_writable(self, writable: bool) -> None:
         """The client stopped, or began again, to read: so does its upstream."""
         if self._relay is not None:
             self._relay.pause(not writable)
 
-    def client_gone(self, fault: Fault) -> None:
+    def on_gone(self, fault: Fault) -> None:
         """The client left: the upstream is cut at once; what was used is still recorded."""
         self._cut(Fault(CLIENT_GONE, fault.message))
 
-    def shut_down(self) -> None:
+    def on_drain_over(self) -> None:
         """The gateway stops and cannot wait any longer."""
         self._cut(Fault(SHUTTING_DOWN, "the gateway is shutting down", retry_after=1.0))
 
@@ -404,20 +398,20 @@ class Exchange:
         call = self.call
         runtime.observe(
             UsageRecord(
-                request_id=call.request_id.decode(),
-                key=call.key,
-                surface=call.surface,
-                model=call.model,
-                streamed=call.stream,
-                backend=self._candidates[self._index].name,
-                attempts=tuple(self._attempts),
-                usage=None if raw is ABSENT else parse_usage(raw, call.surface),
-                status=self._status or (fault.http_status if fault is not None else 0),
-                fault="" if fault is None else fault.kind.name,
-                started=self._started,
-                head_at=self.committed_at,
-                ended=runtime.clock.read(),
-                bytes_in=len(call.body),
-                bytes_out=self.bytes_out,
+                call.request_id.decode(),
+                call.key,
+                call.surface,
+                call.model,
+                call.stream,
+                self._candidates[self._index].name,
+                tuple(self._attempts),
+                None if raw is ABSENT else parse_usage(raw, call.surface),
+                self._status or (fault.http_status if fault is not None else 0),
+                "" if fault is None else fault.kind.name,
+                self._started,
+                self.committed_at,
+                runtime.clock.now,
+                len(call.body),
+                self.bytes_out,
             )
         )

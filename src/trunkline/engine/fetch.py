@@ -23,6 +23,7 @@ class _Question:
     def __init__(self, target: bytes, headers: Headers) -> None:
         self.target = target
         self.headers = headers
+        self.starts: dict[str, bytes] = {}
 
 
 class _Collector:
@@ -34,7 +35,8 @@ class _Collector:
         self._head: ResponseHead | None = None
         self._body = bytearray()
 
-    def on_head(self, head: ResponseHead) -> None:
+    def on_head(self, head: ResponseHead, length: int) -> None:
+        del length
         self._head = head
 
     def on_body(self, data: bytes) -> None:

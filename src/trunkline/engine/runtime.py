@@ -12,6 +12,7 @@ from collections import deque
 
 from trunkline.config.addresses import is_loopback
 from trunkline.config.model import Settings
+from trunkline.engine.answer_head import naming_lines
 from trunkline.engine.exchange import Exchange
 from trunkline.engine.upstream import Upstream
 from trunkline.errors import Fault
@@ -26,6 +27,8 @@ from trunkline.wire.values import Call
 
 RECORDS = 10_000
 """Usage records kept in memory, newest last; about 8 MB."""
+
+MAX_NAMINGS = 1024  # pairs of model and backend whose header lines are kept; clients make up models
 
 # `first_token: auto`, DESIGN section 4.
 AUTO_FIRST_TOKEN = 10.0
@@ -49,9 +52,10 @@ class Runtime:
         self.draining = False
         expose = settings.server.expose
         self.exposes = is_loopback(settings.server.host) if expose is None else expose
-        self._prefix = os.urandom(5).hex()
+        self._prefix = f"req_{os.urandom(5).hex()}".encode()
         self._counter = itertools.count(1)
         self._chosen: dict[tuple[int, ...], tuple[Upstream, ...]] = {}
+        self._naming: dict[tuple[str, str], bytes] = {}
         self.clock.join(self._sweep)
 
     def __repr__(self) -> str:
@@ -59,7 +63,7 @@ class Runtime:
 
     def next_id(self) -> bytes:
         """A request id: unique to this process by its prefix, in order by its counter."""
-        return b"req_%b%06x" % (self._prefix.encode(), next(self._counter))
+        return b"%b%06x" % (self._prefix, next(self._counter))
 
     def candidates(self, model: str) -> tuple[Upstream, ...] | Fault:
         """The backends to try for a model, first one first."""
@@ -70,6 +74,17 @@ class Runtime:
         if found is None:
             found = self._chosen[chosen] = tuple(self.upstreams[index] for index in chosen)
         return found
+
+    def naming(self, model: str, backend: str, attempts: int) -> bytes:
+        """The header lines that say who answered; remembered for the usual case of one attempt."""
+        if attempts > 1:
+            return naming_lines(model, backend if self.exposes else None, attempts)
+        lines = self._naming.get((model, backend))
+        if lines is None:
+            lines = naming_lines(model, backend if self.exposes else None, attempts)
+            if len(self._naming) < MAX_NAMINGS:
+                self._naming[model, backend] = lines
+        return lines
 
     def first_token(self, upstream: Upstream, call: Call) -> float:
         """Seconds that a backend gets for the first content of a stream."""
@@ -117,7 +132,7 @@ class Runtime:
     def shut_down(self) -> None:
         """End what is still live, close the pools."""
         for exchange in list(self.live):
-            exchange.shut_down()
+            exchange.on_drain_over()
         for upstream in self.upstreams:
             upstream.pool.close()
         self.clock.stop()

@@ -25,8 +25,6 @@ _OWN_HOP = frozenset(
         b"proxy-authorization", b"te", b"trailer", b"upgrade", b"expect", b"accept-encoding", b"http2-settings",
     )
 )  # fmt: skip
-_PLAIN_CONNECTION = (None, b"keep-alive", b"close")
-_MAX_TARGETS = 256  # request targets whose heads are kept; there are a dozen routes
 
 
 class _Sendable(Protocol):
@@ -38,6 +36,10 @@ class _Sendable(Protocol):
     def target(self) -> bytes: ...
     @property
     def headers(self) -> Headers: ...
+    @property
+    def starts(self) -> dict[str, bytes]:
+        """By backend: what was made of the same client head before."""
+        ...
 
 
 class Upstream:
@@ -59,7 +61,6 @@ class Upstream:
         self._own = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in own.items())
         dropped = _OWN_HOP | {name.encode("latin-1") for name in own}
         self._dropped = dropped if settings.forward_authorization else dropped | _CREDENTIALS
-        self._starts: dict[tuple[bytes, bytes], bytes] = {}
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name} {self.base.address} {self.pool!r}>"
@@ -69,27 +70,24 @@ class Upstream:
 
         Raises ValueError if the client's target cannot be put below the base URL.
         """
-        start = self._starts.get((call.method, call.target)) or self._start(call.method, call.target)
-        dropped = self._dropped
-        headers = call.headers
-        for name, value in headers:
-            if name == b"connection" and value not in _PLAIN_CONNECTION:
-                dropped = dropped | hop_by_hop(headers)
-                break
-        passed = b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] not in dropped])
+        start = call.starts.get(self.name)
+        if start is None:
+            start = call.starts[self.name] = self._start(call)
         if length is None:
-            return b"%b%b\r\n" % (start, passed)
+            return start + b"\r\n"
         if length == CHUNKED:
-            return b"%b%btransfer-encoding: chunked\r\n\r\n" % (start, passed)
-        return b"%b%bcontent-length: %d\r\n\r\n" % (start, passed, length)
+            return start + b"transfer-encoding: chunked\r\n\r\n"
+        return b"%bcontent-length: %d\r\n\r\n" % (start, length)
 
-    def _start(self, method: bytes, target: bytes) -> bytes:
-        start = b"%b %b HTTP/1.1\r\nhost: %b\r\naccept-encoding: identity\r\n%b" % (
-            method,
-            join_raw(self.base, target),
+    def _start(self, call: _Sendable) -> bytes:
+        """The head but for the framing of the body."""
+        headers = call.headers
+        dropped = self._dropped | hop_by_hop(headers)
+        passed = b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] not in dropped])
+        return b"%b %b HTTP/1.1\r\nhost: %b\r\naccept-encoding: identity\r\n%b%b" % (
+            call.method,
+            join_raw(self.base, call.target),
             self.base.host_header,
             self._own,
+            passed,
         )
-        if len(self._starts) < _MAX_TARGETS and b"?" not in target:
-            self._starts[method, target] = start
-        return start

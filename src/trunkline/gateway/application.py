@@ -11,7 +11,7 @@ from trunkline.errors import (
     METHOD_NOT_ALLOWED,
     MODEL_NOT_ALLOWED,
     NOT_FOUND,
-    OVERLOADED,
+    SHUTTING_DOWN,
     Fault,
 )
 from trunkline.gateway.cors import Cors
@@ -21,7 +21,7 @@ from trunkline.gateway.surfaces.models import ModelList
 from trunkline.gateway.surfaces.openai import Route
 from trunkline.gateway.surfaces.probes import Probes
 from trunkline.net.http1_server import Handler, ServerConnection
-from trunkline.policy.keys import Key
+from trunkline.policy.keys import ANONYMOUS, Key
 from trunkline.wire.call import ParsedBody, multipart_model, parse_json
 from trunkline.wire.error_body import render
 from trunkline.wire.head import RequestHead
@@ -44,35 +44,51 @@ class DataApplication:
     def on_head(self, head: RequestHead, connection: ServerConnection) -> Handler | None:
         """net.http1_server.Application: route, method, key, before a byte of the body is kept."""
         runtime = self.runtime
+        entry = head.memo
+        if entry is None:
+            entry = head.memo = self._enter(head)
+        if runtime.draining and isinstance(entry, _Entry):
+            entry = _Refused("other", Fault(SHUTTING_DOWN, "the gateway is shutting down", retry_after=1.0))
+        if isinstance(entry, _Entry):
+            if entry.as_json:
+                return entry
+            operation = entry.route.operation
+            if operation is openai.HEALTH:
+                return self._probes.handler(entry.route.path, connection)
+            if operation is openai.MODELS:
+                return self._models.handler(entry.route, entry.key, connection, entry.extra)
+            return _OpaqueRequest(entry)
+        if entry.fault is None:
+            connection.respond(204, self.cors.preflight(head) + b"allow: GET, HEAD, POST, OPTIONS\r\n", b"")
+        else:
+            self._refuse(connection, head, entry.surface, entry.fault)
+        return None
+
+    def _enter(self, head: RequestHead) -> "_Entry | _Refused":
+        """What a head alone decides. It depends on the head and the snapshot only, so it holds for equal heads."""
         route = openai.find(head.target, any_path=self._passthrough)
         if head.method == b"OPTIONS" and not (self._passthrough and b"origin" not in head.fields):
-            connection.respond(204, self.cors.preflight(head) + b"allow: GET, HEAD, POST, OPTIONS\r\n", b"")
-            return None
+            return _Refused("other", None)
         if route is None:
             path = head.target[:200].decode("latin-1")
-            return self._refuse(connection, head, "other", Fault(NOT_FOUND, f"there is nothing at {path}"))
+            return _Refused("other", Fault(NOT_FOUND, f"there is nothing at {path}"))
         operation = route.operation
         if operation is openai.HEALTH and head.method in operation.methods:
-            return self._probes.handler(route.path, connection)
+            return _Entry(self, route, head, ANONYMOUS, as_json=False)
+        if self._passthrough and operation in (openai.MODELS, openai.HEALTH):
+            route.operation = operation = openai.ANY  # the target's own answer, with the caller's key
         if operation.methods and head.method not in operation.methods and not self._passthrough:
             known = ", ".join(method.decode() for method in operation.methods)
-            fault = Fault(METHOD_NOT_ALLOWED, f"{head.method.decode()} is not possible here; use {known}")
-            return self._refuse(connection, head, operation.surface, fault)
-        key = runtime.keyring.check(head.fields)
+            message = f"{head.method.decode()} is not possible here; use {known}"
+            return _Refused(operation.surface, Fault(METHOD_NOT_ALLOWED, message))
+        key = self.runtime.keyring.check(head.fields)
         if isinstance(key, Fault):
-            return self._refuse(connection, head, operation.surface, key)
-        if runtime.draining:
-            fault = Fault(OVERLOADED, "the gateway is shutting down", retry_after=1.0)
-            return self._refuse(connection, head, operation.surface, fault)
-        if operation is openai.MODELS and head.method in operation.methods and not self._passthrough:
-            return self._models.handler(route, key, connection, self.cors.answer(head))
+            return _Refused(operation.surface, key)
         as_json = head.method == b"POST" and (operation.json or (operation is openai.ANY and _says_json(head)))
-        if as_json:
-            if head.fields.get(b"content-encoding", b"identity").lower() != b"identity":
-                fault = Fault(INVALID_REQUEST, "compressed request bodies are not accepted: send plain JSON")
-                return self._refuse(connection, head, operation.surface, fault)
-            return _JsonRequest(self, route, head, key, connection)
-        return _OpaqueRequest(self, route, head, key, connection)
+        if as_json and head.fields.get(b"content-encoding", b"identity").lower() != b"identity":
+            fault = Fault(INVALID_REQUEST, "compressed request bodies are not accepted: send plain JSON")
+            return _Refused(operation.surface, fault)
+        return _Entry(self, route, head, key, as_json=as_json)
 
     def refusal(self, fault: Fault, head: RequestHead | None) -> tuple[bytes, bytes]:
         """net.http1_server.Application: an answer to a request that the server could not take."""
@@ -86,130 +102,130 @@ class DataApplication:
         self.runtime.observe_refusal(request_id, surface, "", "", fault)
 
 
-class _Request:
-    """A request that was let in, until its exchange is over."""
+class _Refused:
+    """A head that was judged: `fault`, or None for OPTIONS."""
+
+    def __init__(self, surface: str, fault: Fault | None) -> None:
+        self.surface = surface
+        self.fault = fault
+
+
+class _Entry:
+    """A head that was let in, shared by all requests with the same head; takes those whose body is JSON."""
 
     whole = True
 
-    def __init__(
-        self, app: DataApplication, route: Route, head: RequestHead, key: Key, connection: ServerConnection
-    ) -> None:
-        self._app = app
-        self._route = route
-        self._head = head
-        self._key = key
-        self._connection = connection
-        self._exchange: Exchange | None = None
+    def __init__(self, app: DataApplication, route: Route, head: RequestHead, key: Key, *, as_json: bool) -> None:
+        self.app = app
+        self.route = route
+        self.head = head
+        self.key = key
+        self.as_json = as_json
+        self.extra = app.cors.answer(head)
+        self._surface = route.operation.surface
+        self._target = route.path + route.query
+        self._starts: dict[str, bytes] = {}
 
-    def on_request(self, body: bytes) -> None:
-        """The whole body."""
-        raise NotImplementedError
-
-    def on_piece(self, data: bytes, last: bool) -> None:
-        """A piece of the body."""
-        raise NotImplementedError
-
-    def on_writable(self, writable: bool) -> None:
-        """The client stopped, or began again, to read."""
-        if self._exchange is not None:
-            self._exchange.client_writable(writable)
-
-    def on_gone(self, fault: Fault) -> None:
-        """The client left."""
-        if self._exchange is not None:
-            self._exchange.client_gone(fault)
-
-    def on_drain_over(self) -> None:
-        """The gateway cannot wait any longer."""
-        if self._exchange is not None:
-            self._exchange.shut_down()
-
-    def _start(self, parsed: ParsedBody, *, length: int | None = None) -> None:
-        """Check the model, find the candidates, begin."""
-        app, route, key = self._app, self._route, self._key
-        runtime = app.runtime
-        model = parsed.model or route.model
-        if key.models is not None and not (model and key.allows(model)):
-            what = f"the model `{model[:100]}`" if model else "requests that name no model"
-            self._refuse(Fault(MODEL_NOT_ALLOWED, f"the key `{key.name}` may not use {what}", param="model"), model)
-            return
-        candidates = runtime.candidates(model)
-        if isinstance(candidates, Fault):
-            self._refuse(candidates, model)
-            return
-        head = self._head
-        call = Call(
-            request_id=runtime.next_id(),
-            surface=route.operation.surface,
-            method=head.method,
-            target=route.path + route.query,
-            headers=head.headers,
-            body=parsed.body,
-            key=key.name,
-            model=model,
-            stream=parsed.stream,
-            include_usage=parsed.include_usage,
-            length=length,
-            extra=app.cors.answer(head),
-        )
-        self._exchange = exchange = Exchange(runtime, call, self._connection, candidates)
-        exchange.start()
-
-    def _refuse(self, fault: Fault, model: str = "") -> None:
-        app = self._app
-        surface = self._route.operation.surface
-        request_id = app.runtime.next_id()
-        send_refusal(self._connection, fault, surface, request_id, app.cors.answer(self._head))
-        app.runtime.observe_refusal(request_id, surface, self._key.name, model, fault)
-
-
-class _JsonRequest(_Request):
-    """A request whose body is a JSON object."""
-
-    def on_request(self, body: bytes) -> None:
-        """The whole body."""
+    def on_request(self, body: bytes, connection: ServerConnection) -> None:
+        """The whole JSON body."""
         parsed = parse_json(body)
         if isinstance(parsed, Fault):
-            self._refuse(parsed)
+            self.refuse(connection, parsed, "")
         else:
-            self._start(parsed)
+            self.start(connection, parsed, None)
+
+    def start(self, connection: ServerConnection, parsed: ParsedBody, length: int | None) -> Exchange | None:
+        """Check the model, find the candidates, begin. None: it was refused."""
+        runtime = self.app.runtime
+        key = self.key
+        model = parsed.model or self.route.model
+        if key.models is not None and not (model and key.allows(model)):
+            what = f"the model `{model[:100]}`" if model else "requests that name no model"
+            fault = Fault(MODEL_NOT_ALLOWED, f"the key `{key.name}` may not use {what}", param="model")
+            return self.refuse(connection, fault, model)
+        candidates = runtime.candidates(model)
+        if isinstance(candidates, Fault):
+            return self.refuse(connection, candidates, model)
+        call = Call(
+            runtime.next_id(),
+            self._surface,
+            self.head.method,
+            self._target,
+            self.head.headers,
+            parsed.body,
+            key.name,
+            model,
+            parsed.stream,
+            parsed.include_usage,
+            length,
+            self.extra,
+            self._starts,
+        )
+        exchange = Exchange(runtime, call, connection, candidates)
+        connection.adopt(exchange)
+        exchange.start()
+        return exchange
+
+    def refuse(self, connection: ServerConnection, fault: Fault, model: str) -> None:
+        """Answer with an error; no backend was asked."""
+        runtime = self.app.runtime
+        request_id = runtime.next_id()
+        send_refusal(connection, fault, self._surface, request_id, self.extra)
+        runtime.observe_refusal(request_id, self._surface, self.key.name, model, fault)
+
+    def on_piece(self, data: bytes, last: bool, connection: ServerConnection) -> None:
+        """Never asked for."""
+
+    def on_writable(self, writable: bool) -> None:
+        """Nothing is being sent yet."""
+
+    def on_gone(self, fault: Fault) -> None:
+        """Nothing was begun."""
+
+    def on_drain_over(self) -> None:
+        """Nothing was begun."""
 
 
-class _OpaqueRequest(_Request):
+class _OpaqueRequest:
     """A request whose body the gateway does not interpret: forms, audio, anything else. It streams through.
 
     A form is looked at for its `model`; for a key that is limited to some models it is held whole, so that what was
     checked is what is sent.
     """
 
-    def __init__(
-        self, app: DataApplication, route: Route, head: RequestHead, key: Key, connection: ServerConnection
-    ) -> None:
-        super().__init__(app, route, head, key, connection)
-        self.whole = key.models is not None
-        self._form = head.fields.get(b"content-type", b"").lower().startswith(b"multipart/")
+    def __init__(self, entry: _Entry) -> None:
+        self._entry = entry
+        self.whole = entry.key.models is not None
+        self._form = entry.head.fields.get(b"content-type", b"").lower().startswith(b"multipart/")
         self._peeked = b""
 
-    def on_request(self, body: bytes) -> None:
+    def on_request(self, body: bytes, connection: ServerConnection) -> None:
         """The whole body (limited keys)."""
-        self._begin(body, whole=True)
+        self._begin(body, connection, None)
 
-    def on_piece(self, data: bytes, last: bool) -> None:
-        """A piece of the body."""
-        if self._exchange is not None:
-            self._exchange.request_piece(data, last=last)
-            return
+    def on_piece(self, data: bytes, last: bool, connection: ServerConnection) -> None:
+        """The first pieces of the body; the exchange gets the others."""
         self._peeked += data
-        if last or not self._form or len(self._peeked) >= PEEK:
-            self._begin(self._peeked, whole=last)
+        if last:
+            self._begin(self._peeked, connection, None)
+        elif not self._form or len(self._peeked) >= PEEK:
+            self._begin(self._peeked, connection, connection.body_length)
 
-    def _begin(self, body: bytes, *, whole: bool) -> None:
+    def on_writable(self, writable: bool) -> None:
+        """Nothing is being sent yet."""
+
+    def on_gone(self, fault: Fault) -> None:
+        """Nothing was begun."""
+
+    def on_drain_over(self) -> None:
+        """Nothing was begun."""
+
+    def _begin(self, body: bytes, connection: ServerConnection, length: int | None) -> None:
         model = multipart_model(body) if self._form else ""
         if isinstance(model, Fault):
-            self._refuse(model)
-            return
-        parsed = ParsedBody(model, False, True, body)
-        self._start(parsed, length=None if whole else self._head.length)
+            self._entry.refuse(connection, model, "")
+        else:
+            self._entry.start(connection, ParsedBody(model, False, True, body), length)
 
 
 def _says_json(head: RequestHead) -> bool:

@@ -123,9 +123,9 @@ class Connector:
                 ssl_handshake_timeout=self._timeout if self._context is not None else None,
             )
         except BaseException as error:
-            # A transport owns the descriptor now and closing it here would pull it from under the selector.
-            # Transports that are cancelled before or during a handshake are not all closed at once (asyncio
-            # before its first step, both after a close_notify without answer), so they are shown the end.
+            # A transport owns the descriptor now: closing it here would pull it from under the selector.
+            # Cancelled just as the handshake ends, the transport waits up to 30 s for the server's
+            # close_notify; shown the end of the connection, it closes at once.
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             if not isinstance(error, OSError):

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 from trunkline.errors import CUT, MALFORMED, RESET, STALE, Fault
 from trunkline.net.clock import Clock
 from trunkline.wire.chunked import ChunkedDecoder, FramingError
-from trunkline.wire.head import CHUNKED, UNTIL_CLOSE, ResponseHead, parse_response
+from trunkline.wire.head import CHUNKED, UNTIL_CLOSE, ResponseHead, ResponseHeads
 
 MAX_HEAD = 64 * 1024
 MAX_INTERIM = 16  # 1xx answers before the real one; more is an upstream that plays
@@ -26,8 +26,8 @@ _IDLE, _HEAD, _LENGTH, _CHUNKS, _CLOSE = range(5)
 class Receiver(Protocol):
     """Who gets an answer. Exactly one of `on_end` and `on_fault` is the last call."""
 
-    def on_head(self, head: ResponseHead) -> None:
-        """The final head came (1xx are swallowed)."""
+    def on_head(self, head: ResponseHead, length: int) -> None:
+        """The final head came (1xx are swallowed). `length`: of the body, or CHUNKED, or UNTIL_CLOSE."""
 
     def on_body(self, data: bytes) -> None:
         """Body bytes, at least one."""
@@ -44,6 +44,8 @@ class Receiver(Protocol):
 
 class Owner(Protocol):
     """Where a connection lives: a pool."""
+
+    heads: ResponseHeads
 
     def released(self, connection: "ClientConnection") -> None:
         """Its answer ended well and it can be used again."""
@@ -144,7 +146,17 @@ class ClientConnection(asyncio.Protocol):
         self.answered = True
         phase = self._phase
         if phase == _CHUNKS:
-            self._chunks(data)
+            decoder = self._decoder
+            try:
+                pieces = decoder.feed(data)
+            except FramingError as error:
+                self._malformed(f"the upstream's answer cannot be read: {error}")
+                return
+            receiver = self._receiver
+            if receiver is not None and pieces:
+                receiver.on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            if decoder.done:
+                self._end(decoder.rest)
         elif phase == _LENGTH:
             self._counted(data)
         elif phase == _CLOSE:
@@ -197,24 +209,25 @@ class ClientConnection(asyncio.Protocol):
                 self._buffer = buffer
             return
         self._buffer = b""
-        head = parse_response(buffer[:end], no_body=self._no_body)
+        read = self._owner.heads.read(buffer[:end], no_body=self._no_body)
         rest = buffer[end:]
-        if isinstance(head, str):
-            self._malformed(f"the upstream's answer cannot be read: {head}")
-        elif head.status < 200:
+        if isinstance(read, str):
+            self._malformed(f"the upstream's answer cannot be read: {read}")
+            return
+        head, length = read
+        if head.status < 200:
             self._interim += 1
             if head.status == 101 or self._interim > MAX_INTERIM:
                 self._malformed("the upstream sent an interim answer that was not asked for")
             elif rest:
                 self._head(rest)
         else:
-            self._body(head, rest)
+            self._body(head, length, rest)
 
-    def _body(self, head: ResponseHead, rest: bytes) -> None:
+    def _body(self, head: ResponseHead, length: int, rest: bytes) -> None:
         self._keep = head.keep_alive
         if (hint := head.fields.get(b"keep-alive")) is not None:
             self.idle_timeout = _keep_alive_timeout(hint)
-        length = head.length
         if length == CHUNKED:
             self._phase = _CHUNKS
             self._decoder = ChunkedDecoder(lenient_space=True)
@@ -226,7 +239,7 @@ class ClientConnection(asyncio.Protocol):
         receiver = self._receiver
         if receiver is None:
             return
-        receiver.on_head(head)
+        receiver.on_head(head, length)
         if length == 0:
             self._end(rest)
         elif rest:
@@ -243,18 +256,6 @@ class ClientConnection(asyncio.Protocol):
             self._receiver.on_body(data)
         if not left:
             self._end(rest)
-
-    def _chunks(self, data: bytes) -> None:
-        decoder = self._decoder
-        try:
-            pieces = decoder.feed(data)
-        except FramingError as error:
-            self._malformed(f"the upstream's answer cannot be read: {error}")
-            return
-        if pieces and self._receiver is not None:
-            self._receiver.on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if decoder.done:
-            self._end(decoder.rest)
 
     def _end(self, rest: bytes) -> None:
         receiver, self._receiver = self._receiver, None

@@ -27,7 +27,7 @@ from trunkline.net.answer_writer import WRITE_HIGH, WRITE_LOW, AnswerWriter
 from trunkline.net.clock import Clock
 from trunkline.net.listener import ServerSettings
 from trunkline.wire.chunked import ChunkedDecoder, FramingError
-from trunkline.wire.head import CHUNKED, RequestHead, parse_request, scan_partial
+from trunkline.wire.head import CHUNKED, RequestHead, RequestHeads, scan_partial
 
 PIPELINE = 64 * 1024  # bytes sent ahead that are kept; DESIGN section 3
 LINGER = 2.0  # seconds to go on reading after an answer that closes; nginx waits 5 s between two reads
@@ -46,10 +46,10 @@ class Handler(Protocol):
     whole: bool
     """True: the body is wanted in one piece. False: piece by piece, as it comes."""
 
-    def on_request(self, body: bytes) -> None:
+    def on_request(self, body: bytes, connection: "ServerConnection") -> None:
         """The whole body (`whole` only)."""
 
-    def on_piece(self, data: bytes, last: bool) -> None:
+    def on_piece(self, data: bytes, last: bool, connection: "ServerConnection") -> None:
         """A piece of the body, possibly empty (not `whole`)."""
 
     def on_writable(self, writable: bool) -> None:
@@ -66,7 +66,10 @@ class Application(Protocol):
     """What stands behind the server."""
 
     def on_head(self, head: RequestHead, connection: "ServerConnection") -> Handler | None:
-        """Route and check a request by its head. None: it was answered through `connection.respond`."""
+        """Route and check a request by its head. None: it was answered through `connection.respond`.
+
+        The same head may come again and may be shared; `head.memo` is the application's.
+        """
 
     def refusal(self, fault: Fault, head: RequestHead | None) -> tuple[bytes, bytes]:
         """Header block and body that tell a client about a fault found by the server itself."""
@@ -75,7 +78,7 @@ class Application(Protocol):
 class Shared:
     """What the connections of one server have in common."""
 
-    __slots__ = ("app", "buffered", "clock", "connections", "draining", "settings")
+    __slots__ = ("app", "buffered", "clock", "connections", "draining", "heads", "settings")
 
     def __init__(self, app: Application, settings: ServerSettings, clock: Clock) -> None:
         self.app = app
@@ -84,6 +87,7 @@ class Shared:
         self.connections: set[ServerConnection] = set()
         self.buffered = 0  # bytes of request bodies held, over all connections
         self.draining = False
+        self.heads = RequestHeads(settings.max_headers)
 
 
 class ServerConnection(AnswerWriter, asyncio.Protocol):
@@ -91,7 +95,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
 
     __slots__ = (
         "_body", "_buffer", "_decoder", "_deadline", "_fin", "_handler", "_held", "_last_size", "_left",
-        "_opened_at", "_phase", "_reading", "_served", "_shared",
+        "_opened_at", "_phase", "_reading", "_served", "_shared", "body_length",
     )  # fmt: skip
 
     def __init__(self, shared: Shared) -> None:
@@ -112,6 +116,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         self._body: list[bytes] = []
         self._held = 0
         self._left = 0
+        self.body_length = 0  # as the head names it; -1 chunked
 
     def __repr__(self) -> str:
         phase = ("head", "body", "call", "linger", "closed")[self._phase]
@@ -192,21 +197,22 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
                     self._deadline = shared.clock.now + settings.head_timeout
                 self._buffer = data
             return
-        head = parse_request(data[:end], settings.max_headers)
-        if isinstance(head, Fault):
+        read = shared.heads.read(data[:end])
+        if isinstance(read, Fault):
             if data.startswith(b"\r\n"):
                 self._receive_head(data[2:])
             else:
-                self._refuse(head)
+                self._refuse(read)
             return
         self._buffer = b""
-        self._take(head, data[end:])
+        self._take(read[0], read[1], data[end:])
 
-    def _take(self, head: RequestHead, rest: bytes) -> None:
+    def _take(self, head: RequestHead, length: int, rest: bytes) -> None:
         """A request with a sound head: ask the application, then see to the body."""
         shared = self._shared
         settings = shared.settings
         self._head = head
+        self.body_length = length
         self._served += 1
         self.started = False
         self._must_close = (
@@ -215,7 +221,6 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             or self._served >= settings.keep_alive_requests
             or shared.clock.now - self._opened_at > settings.keep_alive_age
         )
-        length = head.length
         if length > settings.max_body:
             self._refuse(Fault(BODY_TOO_LARGE, f"the request body is over {settings.max_body} bytes"))
             return
@@ -230,12 +235,18 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             self._phase = _CALL
             self._deadline = _NEVER
             self._buffer = rest
-            self._hand_over(b"")
+            if handler.whole:
+                handler.on_request(b"", self)
+            else:
+                handler.on_piece(b"", True, self)
             return
         if length == len(rest):  # the common case: the body came with the head
             self._phase = _CALL
             self._deadline = _NEVER
-            self._hand_over(rest)
+            if handler.whole:
+                handler.on_request(rest, self)
+            else:
+                handler.on_piece(rest, True, self)
             return
         self._phase = _BODY
         self._left = length
@@ -284,18 +295,10 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             if handler.whole:
                 body = b"".join(self._body)
                 self._body = []
-                handler.on_request(body)
+                handler.on_request(body, self)
                 return
         if not handler.whole and (piece or last):
-            handler.on_piece(piece, last)
-
-    def _hand_over(self, body: bytes) -> None:
-        handler = self._handler
-        assert handler is not None
-        if handler.whole:
-            handler.on_request(body)
-        else:
-            handler.on_piece(body, True)
+            handler.on_piece(piece, last, self)
 
     def _hold(self, size: int) -> bool:
         """Account for body bytes that will be held; False if there is no room and the request was refused."""
@@ -348,6 +351,10 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             self._finish(linger=True)
 
     # the sink (head, data and end: answer_writer.py)
+
+    def adopt(self, handler: Handler) -> None:
+        """From now on this one hears about the client: writable, gone, pieces of the body."""
+        self._handler = handler
 
     def fail(self) -> None:
         """The answer cannot be finished: close without the end that its framing asks for."""
@@ -494,10 +501,10 @@ class _Dropper:
     def __init__(self, connection: ServerConnection) -> None:
         self._connection = connection
 
-    def on_request(self, body: bytes) -> None:
+    def on_request(self, body: bytes, connection: ServerConnection) -> None:
         """Never asked for."""
 
-    def on_piece(self, data: bytes, last: bool) -> None:
+    def on_piece(self, data: bytes, last: bool, connection: ServerConnection) -> None:
         """Drop it; after the last piece the next request may come."""
         if last:
             self._connection.done()

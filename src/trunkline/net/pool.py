@@ -13,6 +13,7 @@ from typing import Protocol
 
 from trunkline.net.clock import Clock
 from trunkline.net.http1_client import ClientConnection
+from trunkline.wire.head import ResponseHeads
 
 IDLE_EXPIRY = 4.0
 """Seconds; DESIGN section 6. Below the 5 s after which the shortest-lived servers in use (uvicorn, llama.cpp) close."""
@@ -39,6 +40,7 @@ class Pool:
         self._open = 0
         self._waiters: deque[asyncio.Future[ClientConnection | None]] = deque()
         self._closed = False
+        self.heads = ResponseHeads()
         clock.join(self.expire)
 
     def __repr__(self) -> str:

@@ -47,11 +47,13 @@ def parse_json(raw: bytes) -> ParsedBody | Fault:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         return Fault(INVALID_JSON, f"the request body is not valid JSON: {_reason(error)}")
     for name in fields:
-        read = _READ_BY_FOLD.get(name.casefold())
-        if read is not None and read != name:
+        read = _READ_BY_FOLD.get(name.casefold(), name)
+        if read != name:
             return Fault(INVALID_REQUEST, f"`{name}` is ambiguous: write `{read}`", param=name)
     try:
-        model, stream, options = (_read(fields, name) for name in ("model", "stream", "stream_options"))
+        model = _read(fields, "model")
+        stream = _read(fields, "stream")
+        options = _read(fields, "stream_options")
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         return Fault(INVALID_JSON, f"the request body is not valid JSON: {_reason(error)}")
     if not isinstance(model, str | None):

@@ -9,6 +9,8 @@ request: what is not plainly right is refused, and nothing refused is ever passe
 
 import re
 
+from typing import Any, TypeVar
+
 import msgspec
 
 from trunkline.errors import BAD_FRAMING, HEAD_TOO_LARGE, Fault
@@ -29,7 +31,11 @@ _MAX_LENGTH_DIGITS = 18  # below 2**63 in every language
 
 
 class RequestHead(msgspec.Struct, gc=False):
-    """A request line with its fields. `length` is -1 where the body is chunked, 0 where there is none."""
+    """A request line with its fields. `length` is -1 where the body is chunked, 0 where there is none.
+
+    Heads are shared between requests that differ in the length only (`RequestHeads`), so the true length of a body
+    travels beside its head. `memo` is the place for what an application derives from a head.
+    """
 
     method: bytes
     target: bytes
@@ -38,10 +44,14 @@ class RequestHead(msgspec.Struct, gc=False):
     fields: dict[bytes, bytes]
     length: int
     keep_alive: bool
+    memo: Any = None
 
 
 class ResponseHead(msgspec.Struct, gc=False):
-    """A status line with its fields. `length`: bytes; -1 chunked; -2 until the connection closes."""
+    """A status line with its fields. `length`: bytes; -1 chunked; -2 until the connection closes.
+
+    Shared and with a `memo`, as request heads are.
+    """
 
     status: int
     minor: int
@@ -49,7 +59,10 @@ class ResponseHead(msgspec.Struct, gc=False):
     fields: dict[bytes, bytes]
     length: int
     keep_alive: bool
+    memo: Any = None
 
+
+_HeadT = TypeVar("_HeadT", RequestHead, ResponseHead)
 
 CHUNKED = -1
 UNTIL_CLOSE = -2
@@ -123,6 +136,83 @@ def parse_response(head: bytes, *, no_body: bool) -> ResponseHead | str:
         length = UNTIL_CLOSE
         keep_alive = False
     return ResponseHead(status, 1 if minor == b"1" else 0, headers, fields, length, keep_alive)
+
+
+class RequestHeads:
+    """Reads request heads, and remembers those it has read.
+
+    A client sends the same head again and again, but for the digits of Content-Length: with these cut out it is
+    looked up, and a head that is known is not parsed again, nor is what was derived from it (`memo`).
+    """
+
+    def __init__(self, max_headers: int) -> None:
+        self._max_headers = max_headers
+        self._known: dict[bytes, RequestHead] = {}
+
+    def read(self, raw: bytes) -> tuple[RequestHead, int] | Fault:
+        """The head and the length of its body."""
+        key, digits = _without_length(raw)
+        head = self._known.get(key)
+        if head is not None:
+            return head, int(digits) if digits else head.length
+        parsed = parse_request(raw, self._max_headers)
+        if isinstance(parsed, Fault):
+            return parsed
+        _remember(self._known, key, parsed)
+        return parsed, parsed.length
+
+
+class ResponseHeads:
+    """As `RequestHeads`, for the answers of one backend."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, ResponseHead] = {}
+
+    def read(self, raw: bytes, *, no_body: bool) -> tuple[ResponseHead, int] | str:
+        """The head and the length of its body."""
+        if no_body:
+            parsed = parse_response(raw, no_body=True)
+            return parsed if isinstance(parsed, str) else (parsed, 0)
+        key, digits = _without_length(raw)
+        head = self._known.get(key)
+        if head is not None:
+            return head, int(digits) if digits and head.length > 0 else head.length
+        parsed = parse_response(raw, no_body=False)
+        if isinstance(parsed, str):
+            return parsed
+        # 204, 304 and an empty body have no length whatever they name, so the digits do not tell it.
+        if parsed.length:
+            _remember(self._known, key, parsed)
+        return parsed, parsed.length
+
+
+_MAX_KNOWN = 512  # heads of 1 KiB or so; emptied when full, as clients that never repeat themselves fill it
+_MAX_KNOWN_HEAD = 4096  # bytes
+
+
+def _without_length(raw: bytes) -> tuple[bytes, bytes]:
+    """A head without the digits of its Content-Length, and the digits; b"" where that cannot be told at a glance."""
+    at = raw.find(b"ontent-Length: ")
+    if at < 0:
+        at = raw.find(b"ontent-length: ")
+        if at < 0:
+            return raw, b""
+    # Only a line that begins with the name counts: the same text inside another value is that value's.
+    if raw[at - 3 : at] not in (b"\r\nC", b"\r\nc"):
+        return raw, b""
+    start = at + 15
+    end = raw.find(b"\r", start)
+    digits = raw[start:end]
+    if not digits.isdigit() or len(digits) > _MAX_LENGTH_DIGITS:
+        return raw, b""
+    return raw[:start] + raw[end:], digits
+
+
+def _remember(known: dict[bytes, _HeadT], key: bytes, head: _HeadT) -> None:
+    if len(key) <= _MAX_KNOWN_HEAD:
+        if len(known) >= _MAX_KNOWN:
+            known.clear()
+        known[key] = head
 
 
 def hop_by_hop(headers: Headers) -> frozenset[bytes]:

@@ -16,6 +16,7 @@ class Call(msgspec.Struct, gc=False):
     `target` is the gateway's path with the client's query; `body` is what is sent, or its beginning while `length`
     (bytes, or -1 for chunked) says that more follows; None `length`: `body` is all.
     `extra` are header lines for the answer that the gateway's own surface wants (CORS).
+    `starts`: the upstream heads made of this client head, by backend; shared by the calls that have the same head.
     """
 
     request_id: bytes
@@ -25,11 +26,12 @@ class Call(msgspec.Struct, gc=False):
     headers: Headers
     body: bytes
     key: str
-    model: str = ""
-    stream: bool = False
-    include_usage: bool = True
-    length: int | None = None
-    extra: bytes = b""
+    model: str
+    stream: bool
+    include_usage: bool
+    length: int | None
+    extra: bytes
+    starts: dict[str, bytes]
 
 
 def dialect_of(surface: str) -> Literal["openai", "anthropic"]:

@@ -110,6 +110,7 @@ def test_every_mistake_has_a_place_and_a_path(text: str, errors: list[str]) -> N
 def test_what_has_a_mistake_in_it_is_not_made() -> None:
     assert bound("port: high")[0] is INVALID
     assert bound("many: [{name: x}, {}]")[0] is INVALID
+    assert bound("[a]")[0] is INVALID
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,12 @@ def test_a_planned_key_that_asks_for_nothing_is_accepted(text: str) -> None:
 def test_a_planned_key_is_refused(text: str) -> None:
     _, report = bound(text, ServerSettings)
     assert report.errors == ["f:1:1: `workers` is not supported in this version"]
+
+
+def test_nothing_where_a_struct_stands_gives_no_values() -> None:
+    report = Report()
+    assert Binder(ENVIRON, Path(), report).fields(Scalar(text="", where="f:1:1"), Sample, "a") == {}
+    assert report.errors == []
 
 
 def test_a_report_says_each_error_once() -> None:

@@ -40,11 +40,12 @@ class LocalRequest:
         self._block = block
         self._task: asyncio.Task[None] | None = None
 
-    def on_request(self, body: bytes) -> None:
+    def on_request(self, body: bytes, connection: object) -> None:
         """Begin."""
+        del body, connection
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def on_piece(self, data: bytes, last: bool) -> None:
+    def on_piece(self, data: bytes, last: bool, connection: object) -> None:
         """Never asked for."""
 
     def on_writable(self, writable: bool) -> None:
