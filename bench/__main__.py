@@ -1,10 +1,13 @@
 """The command line: `python -m bench run | report | peers`."""
 
 import argparse
+import fcntl
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -54,14 +57,14 @@ def _parser() -> argparse.ArgumentParser:
         type=lambda text: _names(known, text),
         default=[],
         metavar="A,B",
-        help="only these gateways",
+        help="only these gateways (default: all installed)",
     )
     run.add_argument(
         "--only",
         type=lambda text: _names(MEASURES, text),
-        default=list(MEASURES),
+        default=[],
         metavar="A,B",
-        help="only these measures",
+        help="only these measures (default: all)",
     )
     run.add_argument("--rounds", type=int, default=defaults.rounds, help="medians are over these")
     run.add_argument("--seconds", type=int, default=defaults.seconds, help="length of one measurement")
@@ -75,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         "--open-streams", type=int, default=defaults.open_streams, help="streams of the memory measure"
     )
     run.add_argument(
-        "--quick", action="store_true", help="nginx and trunkline only, requests and streams only"
+        "--quick",
+        action="store_true",
+        help="unless named otherwise: nginx and trunkline, requests and streams",
     )
     run.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md")
     again = verbs.add_parser("report", help="print the last run again")
@@ -84,10 +89,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@contextmanager
+def _alone() -> Generator[None]:
+    """Refuse to run beside another run of this directory: the two would measure each other."""
+    _LATEST.parent.mkdir(exist_ok=True)
+    with (_LATEST.parent / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BenchError("another run is under way, and two would measure each other") from None
+        yield
+
+
 def _run(options: argparse.Namespace) -> Results:
     if options.quick:
         options.peers = options.peers or ["nginx", "trunkline"]
-        options.only = ["requests", "streams"]
+        options.only = options.only or ["requests", "streams"]
     rows = gateways.present(options.peers)
     if not rows:
         raise BenchError("no gateway is installed: run `make bench-peers`")
@@ -116,9 +133,8 @@ def _run(options: argparse.Namespace) -> Results:
     print(
         f"{results.machine}\ngateway on core {gateway_core}, load and upstream on {load_cores}\n", flush=True
     )
-    with tempfile.TemporaryDirectory(prefix="trunkline-bench-") as directory:
-        Rounds(results, rows, Path(directory)).run(options.only)
-    _LATEST.parent.mkdir(exist_ok=True)
+    with _alone(), tempfile.TemporaryDirectory(prefix="trunkline-bench-") as directory:
+        Rounds(results, rows, Path(directory)).run(options.only or list(MEASURES))
     _LATEST.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
     return results
 
@@ -130,8 +146,10 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def main() -> int:
     """Run one verb; the exit code is 1 if it could not, 130 if it was interrupted."""
     options = _parser().parse_args()
-    # SIGTERM unwinds like Ctrl-C does: every child ends, every temporary directory goes.
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGTERM unwinds like Ctrl-C does, also where a shell started us with SIGINT ignored: every child ends, every
+    # temporary directory goes.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     try:
         if options.verb == "peers":
             return peers.install()

@@ -31,7 +31,9 @@ class Live:
     def turn(self) -> Generator[None]:
         """Let the stopped gateway run, until the end of the block; one that has ended raises."""
         if not self.child.running:
-            raise BenchError(f"it has ended: {self.child.last_words() or 'no output'}")
+            raise BenchError(
+                f"it has ended with status {self.child.status}: {self.child.last_words() or 'no output'}"
+            )
         self.child.signal_tree(signal.SIGCONT)
         # Connections that grew stale meanwhile are replaced by the first requests, outside of what is measured.
         for _ in range(4):

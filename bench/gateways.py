@@ -89,9 +89,10 @@ def find_nginx() -> str | None:
 
 
 def _render_nginx(place: Place, binary: str) -> list[str]:
+    # No master: it could die without its worker. The loop that serves is the same.
     servers = " ".join(f"server 127.0.0.1:{port};" for port in place.upstreams)
     (place.directory / "nginx.conf").write_text(f"""
-{nginx_user()} daemon off; worker_processes 1; pid nginx.pid; error_log error.log crit; worker_rlimit_nofile 65536;
+{nginx_user()} daemon off; master_process off; pid nginx.pid; error_log error.log crit; worker_rlimit_nofile 65536;
 events {{ worker_connections 32768; }}
 http {{
   access_log off; {NGINX_TEMPORARY}
@@ -206,7 +207,7 @@ def _trunkline_version(binary: str) -> str:
 GATEWAYS = (
     Gateway(
         name="nginx",
-        about="one worker; no key checked, body not parsed: the limit",
+        about="one process; no key checked, body not parsed: the limit",
         find=find_nginx,
         render=_render_nginx,
         version=lambda binary: _run(binary, "-v").removeprefix("nginx version: "),

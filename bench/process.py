@@ -120,7 +120,8 @@ def _prepare(cores: Sequence[int]) -> Callable[[], None]:
     """Return what a child does before exec: pin itself, and end when the benchmark is killed."""
 
     def prepare() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        # Not SIGTERM: a gateway that is stopped because it is not its turn would not hear it.
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         os.sched_setaffinity(0, cores)
 
     return prepare
@@ -162,6 +163,11 @@ class Child:
     def running(self) -> bool:
         """Whether the root is alive."""
         return self._process.poll() is None
+
+    @property
+    def status(self) -> int | None:
+        """How it ended: exit code, or minus the signal; None while it runs."""
+        return self._process.poll()
 
     def __enter__(self) -> Self:
         return self

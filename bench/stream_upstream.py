@@ -137,7 +137,7 @@ class StreamProtocol(asyncio.Protocol):
         """Let it speak again."""
         self.paused = False
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the name is asyncio's
+    def connection_lost(self, exc: Exception | None) -> None:
         """Leave the wheel."""
         if self._slot is not None:
             self._slot.discard(self)

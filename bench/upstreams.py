@@ -32,7 +32,7 @@ def start_static(directory: Path, ports: tuple[int, int], cores: list[int]) -> C
     listen = " ".join(f"listen 127.0.0.1:{port} backlog=4096;" for port in ports)
     answer = CHAT_ANSWER.replace("'", "\\'")
     (directory / "nginx.conf").write_text(f"""
-{nginx_user()} daemon off; worker_processes 1; pid nginx.pid; error_log error.log crit; worker_rlimit_nofile 65536;
+{nginx_user()} daemon off; master_process off; pid nginx.pid; error_log error.log crit; worker_rlimit_nofile 65536;
 events {{ worker_connections 16384; }}
 http {{
   access_log off; {NGINX_TEMPORARY}

@@ -9,6 +9,7 @@ afterwards the stream ends with an in-band error, anything else without the end 
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from trunkline.engine.answer_head import answer_block, gateway_block
@@ -63,6 +64,10 @@ class Sink(Protocol):
 
     def data(self, data: bytes) -> None:
         """Body bytes."""
+
+    def framed(self) -> Callable[[bytes], None] | None:
+        """Where bytes may be written that are one chunk of the body already; None if chunks mean nothing here."""
+        ...
 
     def end(self) -> None:
         """The body is whole."""
@@ -225,7 +230,7 @@ class Exchange:
                 relay.status if relay is not None else 0,
                 "" if fault is None else fault.kind.name,
                 self._fresh,
-                relay.bytes_in if relay is not None else 0,
+                relay.bytes_in + relay.forwarded if relay is not None else 0,
             )
         )
 
@@ -245,6 +250,10 @@ class Exchange:
         """Body bytes to the client."""
         self.bytes_out += len(data)
         self._sink.data(data)
+
+    def framed(self) -> Callable[[bytes], None] | None:
+        """Where chunks of the body may be written as they are."""
+        return self._sink.framed()
 
     def deliver(self, relay: Relay, body: bytes) -> None:
         """A whole answer to the client."""
@@ -312,6 +321,8 @@ class Exchange:
     def sweep(self, now: float) -> None:
         """Called every 100 ms."""
         relay = self._relay
+        if relay is not None:
+            relay.look(now)
         if not self.committed and now >= self._total_at:
             self._cut(Fault(TOTAL_TIMEOUT, f"no answer within {self._timeouts().total:g} s"))
             return
@@ -412,6 +423,6 @@ class Exchange:
                 self.committed_at,
                 runtime.clock.now,
                 len(call.body),
-                self.bytes_out,
+                self.bytes_out + (relay.forwarded if relay is not None else 0),
             )
         )

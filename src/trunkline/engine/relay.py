@@ -8,6 +8,7 @@ Everything happens in the callback that brought the bytes (DESIGN section 3, pus
 `exchange.settled`: None when the answer is on its way whole, else the fault.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from trunkline.errors import CUT, ERROR_IN_200, MALFORMED, Answer, Fault
 from trunkline.net.http1_client import ClientConnection
 from trunkline.routing.faults import classify
-from trunkline.streams.inspect import INSPECTORS, StreamInspector
+from trunkline.streams.inspect import INSPECTORS, ChatInspector, StreamInspector
 from trunkline.wire.encoding import BadEncodingError, Inflater
 from trunkline.wire.error_body import extract_message
 from trunkline.wire.head import UNTIL_CLOSE, ResponseHead
@@ -45,6 +46,9 @@ class Owner(Protocol):
     def send(self, data: bytes) -> None:
         """Send body bytes."""
 
+    def framed(self) -> Callable[[bytes], None] | None:
+        """Where chunks of the body may be written as they are; None if the answer has another framing."""
+
     def deliver(self, relay: "Relay", body: bytes) -> None:
         """Send a whole answer."""
 
@@ -70,6 +74,7 @@ class Relay:
     _inspector: StreamInspector | None = None
     _inflater: Inflater | None = None
     _paused = False
+    _forwarded = 0  # of `connection.forwarded`: what was seen at the last look
 
     def __init__(self, owner: Owner, connection: ClientConnection, *, own_credential: bool) -> None:
         self._owner = owner
@@ -85,6 +90,18 @@ class Relay:
     def streaming(self) -> bool:
         """Whether silence between two reads counts: the head has come, and the client takes what comes."""
         return self._phase in (_EVENTS, _RAW) and not self._paused
+
+    def look(self, now: float) -> None:
+        """Notice bytes that went the short way; called by the sweep, so exact to 100 ms."""
+        forwarded = self.connection.forwarded
+        if forwarded != self._forwarded and self._phase == _EVENTS:
+            self._forwarded = forwarded
+            self.last_at = now
+
+    @property
+    def forwarded(self) -> int:
+        """Bytes, framing included, that went the short way."""
+        return self.connection.forwarded
 
     @property
     def finished_but_open(self) -> bool:
@@ -226,8 +243,16 @@ class Relay:
         if inspector.content or self._held_size > MAX_HELD_EVENTS:
             owner.commit(self, None)
             owner.send(self._take_held())
+            self._open_short_way(inspector)
             if inspector.fault is not None:
                 self.fail(inspector.fault)
+
+    def _open_short_way(self, inspector: StreamInspector) -> None:
+        """Let the connection forward what repeats the last event but for its text: framed for the client already."""
+        forward = self._owner.framed()
+        if forward is not None and self._inflater is None and isinstance(inspector, ChatInspector):
+            self.connection.forward = forward
+            self.connection.repeats = inspector.repeats
 
     def finish_early(self) -> None:
         """End a stream that has had its terminal event and whose upstream then fell silent."""

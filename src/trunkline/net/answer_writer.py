@@ -5,6 +5,7 @@ Owns the bytes of an answer on one client connection. Does not own when it is se
 """
 
 import asyncio
+from collections.abc import Callable
 
 from trunkline.wire.chunked import LAST_CHUNK
 from trunkline.wire.head import RequestHead
@@ -76,6 +77,10 @@ class AnswerWriter:
             self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # pyright: ignore[reportOptionalMemberAccess] # hot path: `head` saw it
         elif self._transport is not None and self._head is not None and self._head.method != b"HEAD":
             self._transport.write(data)
+
+    def framed(self) -> Callable[[bytes], None] | None:
+        """Where bytes may be written that are one chunk of the body already; None if the answer is not chunked."""
+        return self._transport.write if self._chunked and self._transport is not None else None
 
     def end(self) -> None:
         """The answer is whole."""

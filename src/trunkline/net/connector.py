@@ -13,7 +13,6 @@ task that connects it, then `Connector.connect`, then the transport.
 """
 
 import asyncio
-import contextlib
 import errno
 import itertools
 import os
@@ -32,6 +31,9 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 # RFC 8305 section 8: the recommended Connection Attempt Delay.
 STAGGER = 0.25
+# How long a closed TLS transport waits for the server's close_notify. The default of 30 s would keep a socket open
+# that nobody owns: of a connect cancelled just as the handshake ends, to a server that does not answer.
+CLOSE_NOTIFY = 0.5
 
 _HINTS = {
     errno.ECONNREFUSED: "is the server running and listening there?",
@@ -113,28 +115,20 @@ class Connector:
         except BaseException:
             sock.close()
             raise
+        secure = self._context is not None
         try:
+            # From here a transport owns the socket, and create_connection closes it when it fails or is cancelled.
             return await asyncio.get_running_loop().create_connection(
                 lambda: protocol,
                 sock=sock,
                 ssl=self._context,
                 server_hostname=self._server_hostname,
                 # The timeout around us fires first; this one only replaces the default of 60 s.
-                ssl_handshake_timeout=self._timeout if self._context is not None else None,
+                ssl_handshake_timeout=self._timeout if secure else None,
+                ssl_shutdown_timeout=CLOSE_NOTIFY if secure else None,
             )
-        except BaseException as error:
-            # A transport owns the descriptor now: closing it here would pull it from under the selector.
-            # Cancelled just as the handshake ends, the transport waits up to 30 s for the server's
-            # close_notify; shown the end of the connection, it closes at once.
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            if not isinstance(error, OSError):
-                raise
-            fault = (
-                tls_fault(self._address, error)
-                if self._context
-                else _tcp_fault(self._address, [(None, error)])
-            )
+        except OSError as error:
+            fault = tls_fault(self._address, error) if secure else _tcp_fault(self._address, [(None, error)])
             raise ConnectFailed(fault) from error
 
 

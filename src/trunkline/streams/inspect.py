@@ -8,11 +8,13 @@ a usage chunk that nobody asked for are left out. An event over the splitter's l
 content. Completeness rules: DESIGN section 3.
 """
 
+import re
 from typing import Any
 
 import msgspec
 
 from trunkline.errors import CUT, EMPTY_STREAM, ERROR_IN_STREAM, INCOMPLETE, Fault
+from trunkline.wire.chunked import SMALL_SIZES
 from trunkline.wire.error_body import extract_message
 from trunkline.wire.openai import ABSENT, decode_chunk, decode_typed_event, present
 from trunkline.wire.sse import Event, EventSplitter, Fragment, parse_event
@@ -97,15 +99,46 @@ class StreamInspector:
         return True
 
 
-class ChatInspector(StreamInspector):
-    """chat/completions and completions: complete with `[DONE]` or a finish_reason for every choice seen."""
+_MAX_LESSONS = 16
+"""Times that a stream's frame is learned: one with a new random field in each event would never pay it back."""
+_PLAIN = re.compile(rb"[^\"\\\x00-\x1f]*+")
 
-    __slots__ = ("_open", "_seen")
+
+class ChatInspector(StreamInspector):
+    """chat/completions and completions: complete with `[DONE]` or a finish_reason for every choice seen.
+
+    The events of a running stream differ in their text alone. So what stands around the text is learned from an event
+    that was decoded (`frame`), and an event that has the same frame around plain text needs no decode (`repeats`):
+    it is JSON because the first was, and says nothing new because the text is all that differs.
+    """
+
+    __slots__ = ("_lessons", "_open", "_seen", "frame")
 
     def __init__(self, include_usage: bool = True) -> None:
         super().__init__(include_usage)
         self._seen: set[int] = set()
         self._open: set[int] = set()
+        self._lessons = 0
+        self.frame: tuple[bytes, bytes] | None = None
+        """What stands around the text of a content event, behind it with the CRLF of a chunk; None: decode the next."""
+
+    def repeats(self, data: bytes) -> bool:
+        """Whether `data`, read at the boundary of a chunk, is one chunk with one event that says nothing new.
+
+        Chunk framing is judged here too, because this runs once per token and a call costs as much as the check.
+        """
+        frame = self.frame
+        if frame is None:
+            return False
+        before, after = frame
+        start = data.find(b"\r\n", 1, 6) + 2
+        return (
+            SMALL_SIZES.get(data[: start - 2]) == len(data) - start - 2
+            and data.startswith(before, start)
+            and data.endswith(after)
+            and _PLAIN.fullmatch(data, start + len(before), len(data) - len(after)) is not None
+            and (data.isascii() or _is_utf8(data))
+        )
 
     def feed(self, data: bytes) -> bytes:
         """As in the base class; one whole one-line event, the common case, takes a short way."""
@@ -119,16 +152,18 @@ class ChatInspector(StreamInspector):
             and len(data) <= 65536
         ):
             self.events += 1
-            return data if self._chunk(data[6:-2]) else b""
+            return data if self._chunk(data[6:-2], data) else b""
+        self.frame = None
         return super().feed(data)
 
     def _inspect(self, event: Event) -> bool:
         if event.data == _DONE:
             self.terminal = True
             return True
-        return self._chunk(event.data)
+        return self._chunk(event.data, b"")
 
-    def _chunk(self, payload: bytes) -> bool:
+    def _chunk(self, payload: bytes, event: bytes) -> bool:
+        """Read one chunk; `event`: the whole event around it, if it may be learned from."""
         try:
             chunk = decode_chunk(payload)
         except (msgspec.ValidationError, UnicodeError, RecursionError):
@@ -154,10 +189,22 @@ class ChatInspector(StreamInspector):
                 self._open.discard(index)
                 self.content = True
                 self.terminal = not self._open
-            elif not self.content:
-                delta = choice.delta
-                self.content = bool(choice.text) or (delta is not None and delta.has_content())
+            elif (delta := choice.delta) is not None:
+                if not self.content:
+                    self.content = delta.has_content()
+                if event and self._lessons < _MAX_LESSONS and type(delta.content) is str:
+                    self._learn(event, delta.content.encode())
+            elif choice.text:
+                self.content = True
         return True
+
+    def _learn(self, event: bytes, text: bytes) -> None:
+        self._lessons += 1
+        start = event.find(b'"content":"') + 11
+        end = start + len(text)
+        # Nothing is learned where the text needs escapes, or the key stands for something else too.
+        if start > 10 and text and event[start : end + 1] == text + b'"' and event.count(b'"content":') == 1:
+            self.frame = (event[:start], event[end:] + b"\r\n")
 
     def _odd_shape(self, payload: bytes) -> bool:
         """JSON whose fields have other types than the API's: passed on, and taken for content."""
@@ -252,6 +299,14 @@ INSPECTORS: dict[str, type[StreamInspector]] = {
     "messages": MessagesInspector,
 }
 """The reader of each surface; others get `StreamInspector`."""
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _stream_fault(payload: bytes) -> Fault:

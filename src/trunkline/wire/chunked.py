@@ -27,8 +27,8 @@ _MAX_SIZE_LINE = (
 _HEX = b"0123456789abcdefABCDEF"
 _CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*")
-# The sizes of ordinary stream chunks: a look-up costs a third of checking the digits and int().
-_SIZES = {b"%x" % size: size for size in range(1, 1024)}
+SMALL_SIZES = {b"%x" % size: size for size in range(1, 1024)}
+"""Size lines of ordinary stream chunks: a look-up costs a third of checking the digits and int()."""
 _FAST = 1024 + 7  # the longest chunk of such a size
 
 
@@ -39,16 +39,17 @@ class FramingError(ValueError):
 class ChunkedDecoder:
     """Turns a chunked body into its bytes. Do not feed it after it raised.
 
-    `done`: the last chunk and the trailers were read. `rest`: what was fed after them (the next message).
+    `at_boundary`: a size line begins with the next byte. `done`: the last chunk and the trailers were read. `rest`: what was fed after them (the next message).
     """
 
     __slots__ = (
-        "_fresh",
+        
         "_left",
         "_lenient_space",
         "_partial",
         "_trailer_bytes",
         "_trailer_lines",
+        "at_boundary",
         "done",
         "rest",
     )
@@ -58,7 +59,7 @@ class ChunkedDecoder:
         self.done = False
         self.rest = b""
         self._lenient_space = lenient_space
-        self._fresh = True  # a size line begins with the next byte
+        self.at_boundary = True  # a size line begins with the next byte
         self._left = 0  # bytes of the present chunk still to come, its CRLF included
         self._partial = b""  # of a size or trailer line
         self._trailer_bytes = -1  # -1: not among the trailers
@@ -69,17 +70,17 @@ class ChunkedDecoder:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes of the connection; give the body bytes among them. Raises FramingError."""
-        if self._fresh and len(data) < _FAST:
+        if self.at_boundary and len(data) < _FAST:
             # The common case: one read holds exactly one chunk. `partition` copies it, but takes the fewest steps.
             line, _, rest = data.partition(b"\r\n")
-            if _SIZES.get(line) == len(rest) - 2 and rest.endswith(b"\r\n"):
+            if SMALL_SIZES.get(line) == len(rest) - 2 and rest.endswith(b"\r\n"):
                 return [rest[:-2]]
         out: list[bytes] = []
         pos, end = 0, len(data)
         # The next most common: several whole chunks.
-        while self._fresh:
+        while self.at_boundary:
             head = data.find(b"\r\n", pos + 1, pos + MAX_SIZE_DIGITS + 2)
-            size = _SIZES.get(data[pos:head])
+            size = SMALL_SIZES.get(data[pos:head])
             if size is None or head < 0 or not data.startswith(b"\r\n", head + 2 + size):
                 break
             out.append(data[head + 2 : head + 2 + size])
@@ -104,7 +105,7 @@ class ChunkedDecoder:
             else:
                 raise FramingError("no CRLF after the bytes of a chunk")
         self._left = left
-        self._fresh = not (left or self._partial or self.done or self._trailer_bytes >= 0)
+        self.at_boundary = not (left or self._partial or self.done or self._trailer_bytes >= 0)
         if pos < end:
             self.rest += data[pos:]
         return out
