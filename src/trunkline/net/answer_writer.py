@@ -39,7 +39,11 @@ class AnswerWriter:
         if transport is None or transport.is_closing():
             return
         head = self._head
-        close = b"connection: close\r\n" if self._must_close else _KEEP_ALIVE[head.minor if head is not None else 1]
+        close = (
+            b"connection: close\r\n"
+            if self._must_close
+            else _KEEP_ALIVE[head.minor if head is not None else 1]
+        )
         start = status_line(status) + block
         if head is not None and head.method == b"HEAD":
             transport.write(b"%bcontent-length: %d\r\n%b\r\n" % (start, len(body), close))
@@ -76,6 +80,10 @@ class AnswerWriter:
         if self._chunked:
             self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # pyright: ignore[reportOptionalMemberAccess] # hot path: `head` saw it
         elif self._transport is not None and self._head is not None and self._head.method != b"HEAD":
+            self._transport.write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def framed(self) -> Callable[[bytes], None] | None:

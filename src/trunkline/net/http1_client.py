@@ -60,7 +60,8 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_buffer", "_decoder", "_interim", "_keep", "_left", "_no_body", "_owner", "_partial", "_phase", "_receiver",
-        "_transport", "_writable", "answered", "clock", "forward", "forwarded", "idle_since", "idle_timeout", "opened", "repeats", "sent_at", "used",
+        "_transport", "_writable", "answered", "clock", "forward", "forwarded", "idle_since", "idle_timeout",
+        "opened", "repeats", "sent_at", "used",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, clock: Clock) -> None:

@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection from a client: requests in, one at a time and in order, an answer out.
 
-Owns the protocol on an accepted transport: framing, limits, pipelining, `100-continue`, back-pressure, deadlines and
-noticing that the client left. Does not own what a request means (`Application`, in gateway/) nor listening
-(net/server.py).
+Owns the protocol on an accepted transport: heads, bodies, pipelining, `100-continue`, deadlines and noticing that the
+client left. Does not own what a request means (handler.py), the bytes of answers (answer_writer.py), nor listening
+(server.py).
 
 The application sees a request first as its head alone, before any body byte is kept, and either takes it (a
 `Handler`) or answers at once. The socket stays read while a call runs, so a client's leaving is noticed; what it sends
@@ -11,68 +11,32 @@ closing with unread bytes would reset the connection and take the answer with it
 """
 
 import asyncio
+import re
 import socket
-from typing import Protocol, cast
+from typing import cast
 
-from trunkline.errors import (
-    BAD_FRAMING,
-    BODY_TOO_LARGE,
-    CLIENT_GONE,
-    HEAD_TOO_LARGE,
-    OVERLOADED,
-    SLOW_REQUEST,
-    Fault,
-)
+from trunkline.errors import CLIENT_GONE, HEAD_TOO_LARGE, OVERLOADED, SLOW_REQUEST, Fault
 from trunkline.net.answer_writer import WRITE_HIGH, WRITE_LOW, AnswerWriter
 from trunkline.net.clock import Clock
+from trunkline.net.handler import Application, Dropped, Handler
 from trunkline.net.listener import ServerSettings
-from trunkline.wire.chunked import ChunkedDecoder, FramingError
-from trunkline.wire.head import CHUNKED, RequestHead, RequestHeads, scan_partial
+from trunkline.net.request_body import RequestBody, too_large
+from trunkline.wire.head import RequestHead, RequestHeads, scan_partial
 
 PIPELINE = 64 * 1024  # bytes sent ahead that are kept; DESIGN section 3
 LINGER = 2.0  # seconds to go on reading after an answer that closes; nginx waits 5 s between two reads
 DRAIN = 256 * 1024  # bytes of a refused body that are read to keep the connection
+LINGER_BYTES = 4 * 1024 * 1024  # and that are read before closing, at most
 
 _HEAD, _BODY, _CALL, _LINGER, _CLOSED = range(5)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _NEVER = float("inf")
-# struct tcp_info begins with the state (linux/tcp.h); these mean that the peer has sent FIN or RST.
+# struct tcp_info begins with the state (linux/tcp.h); these mean that the peer has sent FIN or RST:
+# CLOSE, CLOSE_WAIT, LAST_ACK, CLOSING.
 _TCP_LEFT = frozenset((7, 8, 9, 11))
-
-
-class Handler(Protocol):
-    """One request that the application took."""
-
-    whole: bool
-    """True: the body is wanted in one piece. False: piece by piece, as it comes."""
-
-    def on_request(self, body: bytes, connection: "ServerConnection") -> None:
-        """The whole body (`whole` only)."""
-
-    def on_piece(self, data: bytes, last: bool, connection: "ServerConnection") -> None:
-        """A piece of the body, possibly empty (not `whole`)."""
-
-    def on_writable(self, writable: bool) -> None:
-        """The client stopped, or began again, to read the answer."""
-
-    def on_gone(self, fault: Fault) -> None:
-        """The client left, broke the protocol or was cut; nothing can be sent any more."""
-
-    def on_drain_over(self) -> None:
-        """The time to finish is over: end the answer as a failed one."""
-
-
-class Application(Protocol):
-    """What stands behind the server."""
-
-    def on_head(self, head: RequestHead, connection: "ServerConnection") -> Handler | None:
-        """Route and check a request by its head. None: it was answered through `connection.respond`.
-
-        The same head may come again and may be shared; `head.memo` is the application's.
-        """
-
-    def refusal(self, fault: Fault, head: RequestHead | None) -> tuple[bytes, bytes]:
-        """Header block and body that tell a client about a fault found by the server itself."""
+_DROPPED = Dropped()
+_LEFT = Fault(CLIENT_GONE, "the client closed the connection before its answer")
 
 
 class Shared:
@@ -94,8 +58,8 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     """One client connection, and the sink of the answer to its present request."""
 
     __slots__ = (
-        "_body", "_buffer", "_decoder", "_deadline", "_fin", "_handler", "_held", "_last_size", "_left",
-        "_opened_at", "_phase", "_reading", "_served", "_shared", "body_length",
+        "_body", "_buffer", "_deadline", "_fin", "_handler", "_held", "_last_size", "_opened_at", "_phase",
+        "_pieces", "_reading", "_served", "_shared", "_to_drop", "body_length",
     )  # fmt: skip
 
     def __init__(self, shared: Shared) -> None:
@@ -110,12 +74,12 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         self._reading = True
         self._fin = False
         self._last_size = 0
+        self._to_drop = 0  # bytes still read after an answer that closes
         # per request
         self._handler: Handler | None = None
-        self._decoder: ChunkedDecoder | None = None
-        self._body: list[bytes] = []
-        self._held = 0
-        self._left = 0
+        self._body: RequestBody | None = None  # while it is not all there
+        self._pieces: list[bytes] = []
+        self._held = 0  # bytes counted in `Shared.buffered`
         self.body_length = 0  # as the head names it; -1 chunked
 
     def __repr__(self) -> str:
@@ -138,7 +102,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         phase = self._phase
         if phase == _HEAD:
-            self._receive_head(self._buffer + data if self._buffer else data)
+            self._receive_head(data)
         elif phase == _BODY:
             self._receive_body(data)
         elif phase == _CALL:
@@ -146,21 +110,21 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             if len(self._buffer) > PIPELINE:
                 self._read(False)
         elif phase == _LINGER:
-            self._left -= len(data)
-            if self._left < 0:
+            self._to_drop -= len(data)
+            if self._to_drop < 0:
                 self._abort()
 
     def eof_received(self) -> bool:
         self._fin = True
         if self._handler is not None:
-            self._gone(Fault(CLIENT_GONE, "the client closed the connection before its answer"))
+            self._gone(_LEFT)
         return False  # what was answered already is still flushed
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._shared.connections.discard(self)
         self._phase = _CLOSED
         if self._handler is not None:
-            self._gone(Fault(CLIENT_GONE, "the client closed the connection before its answer"))
+            self._gone(_LEFT)
         self._release()
 
     def pause_writing(self) -> None:
@@ -181,31 +145,31 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     # the request
 
     def _receive_head(self, data: bytes) -> None:
+        """Bytes where a request begins or goes on to begin."""
         shared = self._shared
         settings = shared.settings
-        end = data.find(b"\r\n\r\n") + 4
-        if end == 3 or end > settings.max_head:
-            if data.startswith(b"\r\n"):  # RFC 9112 2.2: an empty line before the request line is skipped
-                self._buffer = b""
-                self._receive_head(data[2:])
-            elif end > settings.max_head or len(data) > settings.max_head:
-                self._refuse(Fault(HEAD_TOO_LARGE, f"the request head is over {settings.max_head} bytes"))
-            elif (fault := scan_partial(data)) is not None:
+        before = len(self._buffer)
+        if before:
+            data = self._buffer + data
+        elif data[:2] == b"\r\n":  # RFC 9112 2.2: empty lines before the request line are skipped
+            data = _EMPTY_LINES.sub(b"", data, 1)
+        end = data.find(b"\r\n\r\n", max(0, before - 3)) + 4
+        if end > settings.max_head or (end == 3 and len(data) > settings.max_head):
+            self._refuse(Fault(HEAD_TOO_LARGE, f"the request head is over {settings.max_head} bytes"))
+        elif end == 3:
+            if (fault := scan_partial(data[max(0, before - 1) :])) is not None:
                 self._refuse(fault)
-            else:
-                if not self._buffer:
-                    self._deadline = shared.clock.now + settings.head_timeout
-                self._buffer = data
-            return
-        read = shared.heads.read(data[:end])
-        if isinstance(read, Fault):
-            if data.startswith(b"\r\n"):
-                self._receive_head(data[2:])
-            else:
+                return
+            if not before and data:
+                self._deadline = shared.clock.now + settings.head_timeout
+            self._buffer = data if data != b"\r\n" else b""
+        else:
+            read = shared.heads.read(data[:end])
+            if isinstance(read, Fault):
                 self._refuse(read)
-            return
-        self._buffer = b""
-        self._take(read[0], read[1], data[end:])
+                return
+            self._buffer = b""
+            self._take(read[0], read[1], data[end:])
 
     def _take(self, head: RequestHead, length: int, rest: bytes) -> None:
         """A request with a sound head: ask the application, then see to the body."""
@@ -215,96 +179,83 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         self.body_length = length
         self._served += 1
         self.started = False
-        self._must_close = (
+        if length > settings.max_body:
+            self._refuse(too_large(settings.max_body))
+            return
+        closes = (
             not head.keep_alive
             or shared.draining
             or self._served >= settings.keep_alive_requests
             or shared.clock.now - self._opened_at > settings.keep_alive_age
         )
-        if length > settings.max_body:
-            self._refuse(Fault(BODY_TOO_LARGE, f"the request body is over {settings.max_body} bytes"))
-            return
+        expects = length != 0 and b"expect" in head.fields
+        # A refused request keeps the connection only if it is easy to get past its body.
+        self._must_close = closes or not 0 <= length <= DRAIN or expects
         handler = shared.app.on_head(head, self)
         if handler is None:
-            self._skip_body(length, rest)
-            return
-        if handler.whole and length > 0 and not self._hold(length):
-            return
+            if self._must_close and length != 0:
+                self._finish(linger=True)
+                return
+            handler = _DROPPED
+        else:
+            self._must_close = closes
+            if handler.whole and length > 0 and not self._hold(length):
+                return
         self._handler = handler
-        if length == 0:
+        if length == len(rest) or length == 0:  # the common case: the body came with the head
             self._phase = _CALL
             self._deadline = _NEVER
-            self._buffer = rest
-            if handler.whole:
-                handler.on_request(b"", self)
-            else:
-                handler.on_piece(b"", True, self)
-            return
-        if length == len(rest):  # the common case: the body came with the head
-            self._phase = _CALL
-            self._deadline = _NEVER
+            if length == 0:
+                self._buffer = rest
+                rest = b""
             if handler.whole:
                 handler.on_request(rest, self)
             else:
                 handler.on_piece(rest, True, self)
             return
         self._phase = _BODY
-        self._left = length
-        self._decoder = ChunkedDecoder() if length == CHUNKED else None
+        self._body = RequestBody(length, settings.max_body)
         self._deadline = shared.clock.now + settings.body_idle
-        if b"expect" in head.fields and not rest and head.minor:
-            if head.fields[b"expect"].lower() == b"100-continue" and self._transport is not None:
-                self._transport.write(_CONTINUE)
         if rest:
             self._receive_body(rest)
+        elif expects and head.minor and head.fields[b"expect"].lower() == b"100-continue":
+            self._write(_CONTINUE)
 
     def _receive_body(self, data: bytes) -> None:
         shared = self._shared
-        self._deadline = shared.clock.now + shared.settings.body_idle
-        decoder = self._decoder
-        if decoder is None:
-            piece = data if len(data) <= self._left else data[: self._left]
-            rest = data[len(piece) :]
-            self._left -= len(piece)
-            last = not self._left
-        else:
-            try:
-                pieces = decoder.feed(data)
-            except FramingError as error:
-                self._broken(Fault(BAD_FRAMING, f"malformed chunked body: {error}"))
-                return
-            piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            last = decoder.done
-            rest = decoder.rest
-            self._left += len(piece)  # counted up from CHUNKED, -1
-            if self._left >= shared.settings.max_body:
-                self._broken(Fault(BODY_TOO_LARGE, f"the request body is over {shared.settings.max_body} bytes"))
-                return
+        body = self._body
         handler = self._handler
-        if handler is None:
+        if body is None or handler is None:
+            return
+        self._deadline = shared.clock.now + shared.settings.body_idle
+        piece = body.feed(data)
+        if isinstance(piece, Fault):
+            self._broken(piece)
             return
         if handler.whole:
-            if decoder is not None and not self._hold(len(piece)):
+            if self.body_length < 0 and not self._hold(len(piece)):
                 return
-            self._body.append(piece)
-        if last:
+            self._pieces.append(piece)
+        if body.complete:
             self._phase = _CALL
             self._deadline = _NEVER
-            self._buffer = rest
-            self._decoder = None
-            if handler.whole:
-                body = b"".join(self._body)
-                self._body = []
-                handler.on_request(body, self)
-                return
-        if not handler.whole and (piece or last):
-            handler.on_piece(piece, last, self)
+            self._buffer = body.rest
+            self._body = None
+        if not handler.whole:
+            if piece or body.complete:
+                handler.on_piece(piece, body.complete, self)
+        elif body.complete:
+            whole = b"".join(self._pieces)
+            self._pieces = []
+            handler.on_request(whole, self)
 
     def _hold(self, size: int) -> bool:
         """Account for body bytes that will be held; False if there is no room and the request was refused."""
         shared = self._shared
         if shared.buffered + size > shared.settings.max_buffered:
-            self._broken(Fault(OVERLOADED, "too many request bodies are being held; try again", retry_after=1.0))
+            self._broken(
+                Fault(OVERLOADED, "too many request bodies are being held; try again", retry_after=1.0)
+            )
             return False
         shared.buffered += size
         self._held += size
@@ -313,7 +264,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     def _release(self) -> None:
         self._shared.buffered -= self._held
         self._held = 0
-        self._body = []
+        self._pieces = []
 
     def _broken(self, fault: Fault) -> None:
         """The request cannot be finished: tell the application, answer, close."""
@@ -332,24 +283,6 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         self.respond(fault.http_status, block, body)
         self._finish(linger=True)
 
-    def _skip_body(self, length: int, rest: bytes) -> None:
-        """The application answered at the head: get past the body, or close."""
-        if self._phase in (_LINGER, _CLOSED):
-            return
-        expects = self._head is not None and b"expect" in self._head.fields
-        if length == 0 or (0 < length <= len(rest)):
-            self._buffer = rest[length:]
-            self._finish(linger=False)
-        elif 0 < length <= DRAIN and not expects and not self._must_close:
-            self._handler = _Dropper(self)
-            self._phase = _BODY
-            self._decoder = None
-            self._left = length
-            if rest:
-                self._receive_body(rest)
-        else:
-            self._finish(linger=True)
-
     # the sink (head, data and end: answer_writer.py)
 
     def adopt(self, handler: Handler) -> None:
@@ -359,7 +292,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     def fail(self) -> None:
         """The answer cannot be finished: close without the end that its framing asks for."""
         self._handler = None
-        self._abort(flush=True)
+        self._close()
 
     def done(self) -> None:
         """The application is through with the request: go on with the next one, or close."""
@@ -377,37 +310,43 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             self._deadline = _NEVER if paused else self._shared.clock.now + self._shared.settings.body_idle
 
     def _finish(self, *, linger: bool) -> None:
+        """The answer is written: the next request, or the end. `linger`: the client may still be sending."""
         self._chunked = False
         self._head = None
-        self._decoder = None
+        self._body = None
         transport = self._transport
         if transport is None:
             return
         shared = self._shared
-        if linger or self._must_close or shared.draining or self._fin:
-            if linger and not self._fin:
-                self._phase = _LINGER
-                self._left = DRAIN * 16
-                self._deadline = shared.clock.now + LINGER
-                self._read(True)
-                if transport.can_write_eof():
-                    transport.write_eof()
-            else:
-                self._phase = _CLOSED
-                transport.close()
-                self._deadline = shared.clock.now + shared.settings.slow_client
-            return
-        self._phase = _HEAD
-        self._deadline = shared.clock.now + shared.settings.keep_alive_idle
-        self._read(True)
-        if self._buffer:
-            data, self._buffer = self._buffer, b""
-            asyncio.get_running_loop().call_soon(self._next, data)
+        if not (linger or self._must_close or shared.draining or self._fin):
+            self._phase = _HEAD
+            self._deadline = shared.clock.now + shared.settings.keep_alive_idle
+            self._read(True)
+            if self._buffer:
+                asyncio.get_running_loop().call_soon(self._next)
+        elif linger and not self._fin:
+            self._phase = _LINGER
+            self._buffer = b""
+            self._to_drop = LINGER_BYTES
+            self._deadline = shared.clock.now + LINGER
+            self._read(True)
+            if transport.can_write_eof():
+                transport.write_eof()
+        else:
+            self._close()
 
-    def _next(self, data: bytes) -> None:
+    def _next(self) -> None:
         """A pipelined request; a turn of the loop later, so that a long pipeline does not nest."""
-        if self._phase == _HEAD:
-            self._receive_head(data + self._buffer)
+        if self._phase == _HEAD and self._buffer:
+            data, self._buffer = self._buffer, b""
+            self._receive_head(data)
+
+    def _close(self) -> None:
+        """Close when what is written has been sent, but do not wait for ever."""
+        self._phase = _CLOSED
+        self._deadline = self._shared.clock.now + self._shared.settings.slow_client
+        if self._transport is not None:
+            self._transport.close()
 
     def _read(self, on: bool) -> None:
         transport = self._transport
@@ -424,23 +363,22 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Called every 100 ms: deadlines, and a client that left while its socket is not being read."""
         if not self._reading and self._handler is not None and self._peer_left():
-            self._gone(Fault(CLIENT_GONE, "the client closed the connection before its answer"))
+            self._gone(_LEFT)
         if now >= self._deadline:
             self._expire(now)
 
     def drain(self) -> None:
         """No further request: close if idle, else after the present answer."""
         self._must_close = True
-        if self._phase == _HEAD and not self._buffer and self._transport is not None:
-            self._phase = _CLOSED
-            self._transport.close()
+        if self._phase == _HEAD and not self._buffer:
+            self._close()
 
     def cut(self) -> None:
         """The drain time is over."""
         if self._handler is not None:
             self._handler.on_drain_over()
-        if self._transport is not None and self._phase != _CLOSED:
-            self._abort(flush=True)
+        if self._phase != _CLOSED:
+            self._close()
 
     def _expire(self, now: float) -> None:
         settings = self._shared.settings
@@ -457,9 +395,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             else:
                 self._abort()
         elif self._phase == _HEAD and not self._buffer:
-            self._phase = _CLOSED
-            transport.close()
-            self._deadline = now + LINGER
+            self._close()
         elif self._phase in (_HEAD, _BODY):
             self._broken(Fault(SLOW_REQUEST, "the request did not come in time"))
         else:
@@ -471,14 +407,10 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             handler.on_gone(fault)
         self._abort()
 
-    def _abort(self, *, flush: bool = False) -> None:
+    def _abort(self) -> None:
         self._phase = _CLOSED
-        self._deadline = self._shared.clock.now + LINGER
-        if self._transport is None:
-            return
-        if flush:
-            self._transport.close()
-        else:
+        self._deadline = _NEVER
+        if self._transport is not None:
             self._transport.abort()
 
     def _peer_left(self) -> bool:
@@ -490,30 +422,3 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _TCP_LEFT
         except OSError:
             return True
-
-
-class _Dropper:
-    """Takes the body of a request that was answered at its head."""
-
-    __slots__ = ("_connection",)
-    whole = False
-
-    def __init__(self, connection: ServerConnection) -> None:
-        self._connection = connection
-
-    def on_request(self, body: bytes, connection: ServerConnection) -> None:
-        """Never asked for."""
-
-    def on_piece(self, data: bytes, last: bool, connection: ServerConnection) -> None:
-        """Drop it; after the last piece the next request may come."""
-        if last:
-            self._connection.done()
-
-    def on_writable(self, writable: bool) -> None:
-        """Nothing is being sent."""
-
-    def on_gone(self, fault: Fault) -> None:
-        """Nothing depends on it."""
-
-    def on_drain_over(self) -> None:
-        """Nothing depends on it."""

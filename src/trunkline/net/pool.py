@@ -61,7 +61,9 @@ class Pool:
         now = self._clock.now
         while self._idle:
             connection = self._idle.pop()
-            if not connection.closed and now - connection.idle_since < (connection.idle_timeout or IDLE_EXPIRY):
+            if not connection.closed and now - connection.idle_since < (
+                connection.idle_timeout or IDLE_EXPIRY
+            ):
                 return connection
             connection.abort()
         return None
@@ -125,7 +127,9 @@ class Pool:
         """Close what has been idle too long; the oldest stand first."""
         while self._idle:
             connection = self._idle[0]
-            if not connection.closed and now - connection.idle_since < (connection.idle_timeout or IDLE_EXPIRY):
+            if not connection.closed and now - connection.idle_since < (
+                connection.idle_timeout or IDLE_EXPIRY
+            ):
                 return
             self._idle.popleft()
             connection.abort()

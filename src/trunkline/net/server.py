@@ -9,7 +9,8 @@ import ssl
 
 from trunkline.errors import ConfigError
 from trunkline.net.clock import Clock
-from trunkline.net.http1_server import Application, ServerConnection, Shared
+from trunkline.net.handler import Application
+from trunkline.net.http1_server import ServerConnection, Shared
 from trunkline.net.listener import ServerSettings
 
 BACKLOG = 2048  # connections the kernel keeps while the loop is busy; it caps this at net.core.somaxconn
@@ -18,7 +19,9 @@ BACKLOG = 2048  # connections the kernel keeps while the loop is busy; it caps t
 class Server:
     """One listening port with its connections. `start`, then `drain` or `close`."""
 
-    def __init__(self, app: Application, settings: ServerSettings, clock: Clock, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, app: Application, settings: ServerSettings, clock: Clock, tls: ssl.SSLContext | None
+    ) -> None:
         self.shared = Shared(app, settings, clock)
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -59,7 +62,7 @@ class Server:
         for connection in list(shared.connections):
             connection.drain()
         deadline = shared.clock.read() + timeout
-        while shared.connections and shared.clock.read() < deadline:
+        while shared.connections and shared.clock.read() < deadline:  # noqa: ASYNC110 # once in a process' life; an event would cost every connection
             await asyncio.sleep(0.02)
         left = list(shared.connections)
         for connection in left:
