@@ -42,7 +42,7 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml $(CONSTRAINTS)
 	$(call install,[dev])
 	touch $(VENV)/.run $@
 
-.PHONY: help run test check lint fix unit contract e2e pins clean
+.PHONY: help run test check lint fix unit contract e2e endurance pins clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 24
@@ -50,7 +50,7 @@ help: ## this list
 run: $(VENV)/.run ## a small real model behind the gateway on 127.0.0.1:8080; Ctrl-C stops both
 	@exec $(BIN)/trunkline demo
 
-test: unit contract e2e ## all tests
+test: unit contract e2e endurance ## all tests
 
 check: lint unit ## format, lint, types, import rules, unit and architecture tests: under a minute
 
@@ -66,10 +66,13 @@ unit: $(VENV)/.dev ## unit and architecture tests; each pure file covered by its
 	$(BIN)/python tests/architecture/own_coverage.py
 
 contract: $(VENV)/.dev ## tests over loopback sockets
-	$(PYTEST) $(wildcard tests/contract tests/exchange tests/chaos)
+	$(PYTEST) tests/contract
 
 e2e: $(VENV)/.dev ## tests against a real llama.cpp server
 	$(PYTEST) tests/e2e
+
+endurance: $(VENV)/.dev ## tens of thousands of calls with faults: no leak, no hang; gigabytes through slow readers
+	$(PYTEST) tests/endurance
 
 fix: $(VENV)/.dev ## format, and mend what the linter can
 	$(BIN)/ruff check --fix-only .

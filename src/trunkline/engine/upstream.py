@@ -26,6 +26,8 @@ _OWN_HOP = frozenset(
     )
 )  # fmt: skip
 
+_MAX_LINES = 256  # request lines that are kept; there are a dozen routes, the rest is what clients make up
+
 
 class _Sendable(Protocol):
     """The part of a call that its head is made of."""
@@ -60,6 +62,7 @@ class Upstream:
             own.setdefault("openai-organization", settings.organization)
         self._own = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in own.items())
         dropped = _OWN_HOP | {name.encode("latin-1") for name in own}
+        self._lines: dict[tuple[bytes, bytes], bytes] = {}
         self._dropped = dropped if settings.forward_authorization else dropped | _CREDENTIALS
 
     def __repr__(self) -> str:
@@ -84,10 +87,19 @@ class Upstream:
         headers = call.headers
         dropped = self._dropped | hop_by_hop(headers)
         passed = b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] not in dropped])
-        return b"%b %b HTTP/1.1\r\nhost: %b\r\naccept-encoding: identity\r\n%b%b" % (
-            call.method,
-            join_raw(self.base, call.target),
+        line = self._lines.get((call.method, call.target))
+        if line is None:
+            line = self._line(call.method, call.target)
+        return line + passed
+
+    def _line(self, method: bytes, target: bytes) -> bytes:
+        """The request line and the lines that every request of it has."""
+        line = b"%b %b HTTP/1.1\r\nhost: %b\r\naccept-encoding: identity\r\n%b" % (
+            method,
+            join_raw(self.base, target),
             self.base.host_header,
             self._own,
-            passed,
         )
+        if len(self._lines) < _MAX_LINES:
+            self._lines[method, target] = line
+        return line

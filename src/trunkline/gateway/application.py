@@ -20,7 +20,8 @@ from trunkline.gateway.surfaces import openai
 from trunkline.gateway.surfaces.models import ModelList
 from trunkline.gateway.surfaces.openai import Route
 from trunkline.gateway.surfaces.probes import Probes
-from trunkline.net.http1_server import Handler, ServerConnection
+from trunkline.net.handler import Handler
+from trunkline.net.http1_server import ServerConnection
 from trunkline.policy.keys import ANONYMOUS, Key
 from trunkline.wire.call import ParsedBody, multipart_model, parse_json
 from trunkline.wire.error_body import render

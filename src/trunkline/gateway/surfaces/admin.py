@@ -10,7 +10,8 @@ from trunkline.engine.runtime import Runtime
 from trunkline.errors import METHOD_NOT_ALLOWED, NOT_FOUND, Fault
 from trunkline.gateway.refusal import refusal_block
 from trunkline.gateway.surfaces.local import LocalRequest, Reply
-from trunkline.net.http1_server import Handler, ServerConnection
+from trunkline.net.handler import Handler
+from trunkline.net.http1_server import ServerConnection
 from trunkline.wire.error_body import render
 from trunkline.wire.head import RequestHead
 
