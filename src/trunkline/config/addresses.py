@@ -23,7 +23,7 @@ def check_url(url: str) -> str:
         match = _SCHEMELESS.match(url)
         if "://" in url or "@" in url or match is None:
             return "must start with http:// or https://"
-        scheme = "http" if _is_near(match[1].strip("[]")) else "https"
+        scheme = "http" if is_near(match[1].strip("[]")) else "https"
         return f"has no scheme; write {scheme}://{url[match.start(1) :]}"
     try:
         parse_base_url(url)
@@ -88,7 +88,7 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _is_near(host: str) -> bool:
+def is_near(host: str) -> bool:
     """Whether a name looks like one of the own network, where https is rare."""
     address = _address(host)
     if address is not None:

@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections import deque
 
-from trunkline.config.addresses import is_loopback
+from trunkline.config.addresses import is_loopback, is_near
 from trunkline.config.model import Settings
 from trunkline.engine.answer_head import naming_lines
 from trunkline.engine.exchange import Exchange
@@ -93,7 +93,9 @@ class Runtime:
             return configured
         seconds = AUTO_FIRST_TOKEN + len(call.body) / CHARS_PER_TOKEN / 1000
         profile = find(upstream.settings.provider)
-        local = profile is not None and profile.local
+        local = profile is not None and (
+            profile.local or (profile.local_when_private and is_near(upstream.base.host))
+        )
         return max(seconds, AUTO_LOCAL_FIRST_TOKEN) if local else seconds
 
     def observe(self, record: UsageRecord) -> None:
