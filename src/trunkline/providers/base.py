@@ -12,8 +12,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     `base_url` is used where a backend has no `url`; None: it must be configured.
     `key_variables` are environment variables that hold its key, first one set wins; such a key goes only to
-    `base_url`. `local` marks servers on the user's own machine, where loading a model delays the first token; `local_when_private`
-    those that are such servers if their address is of the own network.
+    `base_url`. `local` marks servers on the user's own machine, where loading a model delays the first token;
+    `local_when_private` those that are such servers if their address is of the own network.
     `health` is the path that answers cheaply; below /v1 it is joined to the base URL, else to the server's root.
     """
 
