@@ -30,7 +30,7 @@ def loaded_by(statement: str) -> set[str]:
     code = f"import sys; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
     # -I: neither the current folder nor PYTHON* variables have a say.
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    return set(done.stdout.splitlines()[-1].split())
 
 
 def test_importing_the_package_loads_nothing_else() -> None:
@@ -41,6 +41,13 @@ def test_importing_the_package_loads_nothing_else() -> None:
 def test_the_data_plane_loads_no_heavy_library(module: str) -> None:
     loaded = loaded_by(f"import {module}")
     assert module in loaded
+    assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
+
+
+def test_the_command_line_loads_no_heavy_library() -> None:
+    command = "app(['serve', '--help'], standalone_mode=False)"
+    loaded = loaded_by(f"from trunkline.cli.app import app; {command}; import trunkline.config.load")
+    assert "trunkline.cli.serve" in loaded
     assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
 
 

@@ -1,8 +1,10 @@
 """The table of verbs, with their names, help and order."""
 
-from typing import Annotated
+import signal
+import sys
+from typing import Any
 
-import typer
+import click
 
 from trunkline import __version__
 from trunkline.cli.check import check
@@ -10,44 +12,43 @@ from trunkline.cli.config import config
 from trunkline.cli.serve import serve
 from trunkline.cli.sim import sim
 
-app = typer.Typer(
-    help="One OpenAI-compatible endpoint in front of every model server.",
-    no_args_is_help=True,
-    add_completion=False,
-    # A stack trace of ours with all local values would show keys.
-    pretty_exceptions_enable=False,
+
+class Verbs(click.Group):
+    """Verbs in the order of this file, and the exit code that a shell expects after Ctrl-C."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # click would say "Aborted!" and exit with 1
+            sys.exit(128 + signal.SIGINT)
+
+
+@click.group(cls=Verbs, context_settings={"show_default": True})
+@click.version_option(
+    __version__, "--version", "-V", message="%(prog)s %(version)s", help="Print the version."
 )
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        print(f"trunkline {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version."),
-    ] = False,
-) -> None:
+def app() -> None:
     """One OpenAI-compatible endpoint in front of every model server."""
 
 
-def demo(
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the gateway; 0 picks a free one.")
-    ] = 8080,
-) -> None:
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    help="Port of the gateway; 0 picks a free one.",
+)
+def demo(port: int) -> None:
     """Run a small real model with the gateway in front (downloads 130 MB once)."""
     from trunkline.cli.demo import run  # noqa: PLC0415 - loads the server
 
-    raise typer.Exit(run(port))
+    sys.exit(run(port))
 
 
-app.command()(serve)
-app.command()(check)
-app.add_typer(config, name="config")
-app.command()(sim)
-app.command()(demo)
+for verb in (serve, check, sim, demo, config):
+    # In full: left to itself, click cuts what it lists to one line.
+    verb.short_help = verb.help
+    app.add_command(verb)

@@ -3,17 +3,16 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from trunkline.cli.serve import ConfigOption
+from trunkline.cli.serve import config_option
 
 
-def check(
-    config: ConfigOption = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
+@click.command()
+@config_option
+@click.option("--json", is_flag=True, help="Print one JSON object.")
+def check(config: Path | None, json: bool) -> None:
     """Check the configuration; exit code 2 if it has errors."""
     from trunkline.config.addresses import may_listen  # noqa: PLC0415 - loaded by this verb only
     from trunkline.config.load import discover, load  # noqa: PLC0415 - likewise
@@ -45,7 +44,7 @@ def check(
             print(f"warning: {warning}", file=sys.stderr)
         if not errors:
             print(f"ok: {summary}")
-    raise typer.Exit(2 if errors else 0)
+    sys.exit(2 if errors else 0)
 
 
 def _print_json(errors: list[str], warnings: list[str]) -> None:

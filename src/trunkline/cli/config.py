@@ -1,12 +1,10 @@
 """`trunkline config ...`: about configuration files."""
 
-import typer
-
-config = typer.Typer(help="About configuration files.", no_args_is_help=True)
+import click
 
 
-@config.callback()
-def group() -> None:
+@click.group()
+def config() -> None:
     """About configuration files."""
 
 

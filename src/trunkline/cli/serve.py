@@ -3,31 +3,24 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        metavar="FILE",
-        help="Default: ./trunkline.yaml, else ./config.yaml, else the environment.",
-    ),
-]
+config_option = click.option(
+    "--config",
+    "-c",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Default: ./trunkline.yaml, else ./config.yaml, else the environment.",
+)
 
 
-def serve(
-    config: ConfigOption = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")
-    ] = None,
-    insecure_open: Annotated[
-        bool, typer.Option("--insecure-open", help="Listen on a network address without any key.")
-    ] = False,
-) -> None:
+@click.command()
+@config_option
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0: a free one.")
+@click.option("--insecure-open", is_flag=True, help="Listen on a network address without any key.")
+def serve(config: Path | None, host: str | None, port: int | None, insecure_open: bool) -> None:
     """Serve the OpenAI API in front of the configured backends."""
     from trunkline.config.addresses import may_listen  # noqa: PLC0415 - loaded by this verb only
     from trunkline.config.load import discover, load  # noqa: PLC0415 - likewise
@@ -45,7 +38,7 @@ def serve(
     except ConfigError as error:
         print(error, file=sys.stderr)
         code = 2
-    raise typer.Exit(code)
+    sys.exit(code)
 
 
 def _announce(line: str) -> None:

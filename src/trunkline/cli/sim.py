@@ -1,16 +1,17 @@
 """`trunkline sim`: the simulated upstream, in the foreground."""
 
 import sys
-from typing import Annotated
 
-import typer
+import click
 
 
-def sim(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")],
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    seed: Annotated[int, typer.Option(help="Decides texts, vectors and dice.")] = 0,
-) -> None:
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65535), required=True, help="Port to listen on; 0 picks a free one."
+)
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--seed", default=0, help="Decides texts, vectors and dice.")
+def sim(port: int, host: str, seed: int) -> None:
     """Run an OpenAI-compatible upstream with deterministic answers and faults on request."""
     from trunkline.simulator.app import run  # noqa: PLC0415 - loaded by this verb only
 
@@ -18,7 +19,7 @@ def sim(
         run(host, port, seed=seed, announce=_announce)
     except OSError as error:
         print(f"cannot listen on {host}:{port}: {error.strerror}", file=sys.stderr)
-        raise typer.Exit(1) from None
+        sys.exit(1)
 
 
 def _announce(line: str) -> None:

@@ -53,6 +53,32 @@ def test_the_version_is_told_beside_other_options_too(capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == f"trunkline {trunkline.__version__}\n"
 
 
+@pytest.mark.parametrize("arguments", [[], ["config"]])
+def test_without_a_verb_there_is_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of(*arguments) == 2
+    assert "Usage: trunkline" in capsys.readouterr().err
+
+
+def test_help_lists_the_verbs_in_their_order_and_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of("--help") == 0
+    listed = " ".join(capsys.readouterr().out.partition("Commands:")[2].split())
+    assert listed == (
+        "serve Serve the OpenAI API in front of the configured backends. "
+        "check Check the configuration; exit code 2 if it has errors. "
+        "sim Run an OpenAI-compatible upstream with deterministic answers and faults on request. "
+        "demo Run a small real model with the gateway in front (downloads 130 MB once). "
+        "config About configuration files."
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [["sing"], ["serve", "--loud"], ["serve", "--port", "65536"], ["sim"], ["check", "more"]]
+)
+def test_a_wrong_command_line_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of(*arguments) == 2
+    assert "Error: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", ["serve", "check", "config", "sim", "demo"])
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(verb, "--help") == 0
@@ -110,6 +136,20 @@ def test_what_the_gateway_finds_wrong_is_said_likewise(
     (tmp_path / "trunkline.yaml").write_text(GOOD)
     assert code_of("serve") == 2
     assert capsys.readouterr().err.endswith("\nserver.port: 80 is taken\n")
+
+
+def test_ctrl_c_before_the_gateway_takes_over_ends_as_shells_expect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def serve(_: Settings, *, announce: Callable[[str], None]) -> int:
+        del announce
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "serve", serve)
+    monkeypatch.setenv("TRUNKLINE_API_KEY", "k")
+    (tmp_path / "trunkline.yaml").write_text(GOOD)
+    assert code_of("serve") == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_the_network_needs_a_key_or_the_word_for_it(
