@@ -32,8 +32,10 @@ process tree. Numbers depend on the machine: compare ratios of one run, never nu
   peers    install nginx, haproxy, wrk (apt-get), vllm-router and litellm[proxy] (own virtual environments)
 
 measures: requests  CPU per request, requests/s      streams  CPU per streamed chunk
-          latency   added p50/p99 at a fixed rate    memory   idle and with open streams
-          churn     a connection per request         start    until it accepts and answers
+          heads     the same, no head comes twice    events   the same, events differ in more than text
+          latency   added p50/p99 at a fixed rate    bodies   the same with request bodies of 100 KB
+          churn     a connection per request         routing  2 backends and 1,000, a model each
+          memory    idle and with open streams       start    until it accepts and answers
 """
 
 
@@ -66,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="only these measures (default: all)",
     )
-    run.add_argument("--rounds", type=int, default=defaults.rounds, help="medians are over these")
+    run.add_argument("--rounds", type=int, help=f"medians are over these (default: {defaults.rounds})")
     run.add_argument("--seconds", type=int, default=defaults.seconds, help="length of one measurement")
     run.add_argument("--connections", type=int, default=defaults.connections, help="of requests and churn")
     run.add_argument("--streams", type=int, default=defaults.streams, help="concurrent streams")
@@ -78,9 +80,15 @@ def _parser() -> argparse.ArgumentParser:
         "--open-streams", type=int, default=defaults.open_streams, help="streams of the memory measure"
     )
     run.add_argument(
+        "--patience",
+        type=float,
+        default=defaults.patience,
+        help="seconds the run may take longer, to repeat what others on the machine disturbed",
+    )
+    run.add_argument(
         "--quick",
         action="store_true",
-        help="unless named otherwise: nginx and trunkline, requests and streams",
+        help="unless named otherwise: nginx and trunkline; requests, heads, streams, events; 2 rounds",
     )
     run.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md")
     again = verbs.add_parser("report", help="print the last run again")
@@ -104,7 +112,8 @@ def _alone() -> Generator[None]:
 def _run(options: argparse.Namespace) -> Results:
     if options.quick:
         options.peers = options.peers or ["nginx", "trunkline"]
-        options.only = options.only or ["requests", "streams"]
+        options.only = options.only or ["requests", "heads", "streams", "events"]
+        options.rounds = options.rounds or 2
     rows = gateways.present(options.peers)
     if not rows:
         raise BenchError("no gateway is installed: run `make bench-peers`")
@@ -117,13 +126,14 @@ def _run(options: argparse.Namespace) -> Results:
     if gateway_core in load_cores:
         print("only one core: gateway, load and upstream share it; the CPU times hold, the rest does not")
     settings = Settings(
-        rounds=options.rounds,
+        rounds=options.rounds or Settings().rounds,
         seconds=options.seconds,
         connections=options.connections,
         streams=options.streams,
         interval_ms=options.interval,
         rate=options.rate,
         open_streams=open_streams,
+        patience=options.patience,
         gateway_core=gateway_core,
         load_cores=load_cores,
     )

@@ -26,6 +26,8 @@ class Live:
         self.port = port
         self.accept_s = accept_s
         self.answer_s = answer_s
+        self.warm = False
+        """Whether it was under full load before."""
 
     @contextmanager
     def turn(self) -> Generator[None]:
@@ -86,14 +88,14 @@ class Fleet:
 
 @contextmanager
 def upstream(
-    directory: Path, settings: Settings, *, streams: bool
+    directory: Path, settings: Settings, *, streams: bool, ids: bool = False
 ) -> Generator[tuple[Child, tuple[int, int]]]:
-    """Run the pair of upstreams for one kind of traffic."""
+    """Run the pair of upstreams for one kind of traffic; `ids`: see `upstreams.start_static`."""
     ports = two_ports()
     if streams:
         child = start_streaming(ports, settings.load_cores)
     else:
-        child = start_static(directory, ports, settings.load_cores)
+        child = start_static(directory, ports, settings.load_cores, ids=ids)
     with child:
         deadline = time.monotonic() + 5
         while not all(accepts(port) for port in ports):
@@ -111,10 +113,13 @@ def fleet(
     note: Callable[[str], None],
     *,
     streams: bool,
+    ids: bool = False,
 ) -> Generator[Fleet]:
     """Start everything for one kind of traffic; gateways that do not start are left out and noted."""
     with ExitStack() as stack:
-        child, ports = stack.enter_context(upstream(directory / "upstream", settings, streams=streams))
+        child, ports = stack.enter_context(
+            upstream(directory / "upstream", settings, streams=streams, ids=ids)
+        )
         lives: list[Live] = []
         for gateway, binary in rows:
             try:

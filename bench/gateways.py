@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.payload import KEY, MODEL
@@ -52,6 +52,8 @@ class Gateway:
     max_streams: int = 10**9
     """Open streams it is asked to hold, likewise."""
     starts: int = 5
+    models: tuple[str, ...] = (MODEL,)
+    """What it serves."""
 
     @property
     def slow(self) -> bool:
@@ -184,18 +186,28 @@ def find_trunkline() -> str | None:
     return sys.executable if importlib.util.find_spec("trunkline.cli.main") is not None else None
 
 
-def _render_trunkline(place: Place, binary: str) -> list[str]:
-    backends = "".join(
-        f"  - name: backend-{index}\n    provider: openai_compat\n    url: http://127.0.0.1:{port}\n"
-        "    priority: 1\n    max_connections: 16000\n"
-        for index, port in enumerate(place.upstreams)
+def _trunkline_backend(name: str, port: int, *models: str) -> str:
+    listed = f"    models: [{', '.join(models)}]\n" if models else ""
+    return (
+        f"  - name: {name}\n    provider: openai_compat\n    url: http://127.0.0.1:{port}\n"
+        f"    priority: 1\n    max_connections: 16000\n{listed}"
     )
+
+
+def _render_trunkline(place: Place, binary: str) -> list[str]:
+    ports = enumerate(place.upstreams)
+    return _serve_trunkline(
+        place, binary, [_trunkline_backend(f"backend-{index}", port) for index, port in ports]
+    )
+
+
+def _serve_trunkline(place: Place, binary: str, backends: list[str]) -> list[str]:
     config = place.directory / "trunkline.yaml"
     config.write_text(
         f"server:\n  host: 127.0.0.1\n  port: {place.port}\n  max_connections: 16000\n"
         f"admin:\n  host: 127.0.0.1\n  port: {place.spare_port}\n"
         f"keys:\n  - name: bench\n    key: {KEY}\n"
-        f"backends:\n{backends}"
+        f"backends:\n{''.join(backends)}"
     )
     return [binary, "-m", "trunkline.cli.main", "serve", "--config", str(config)]
 
@@ -254,6 +266,26 @@ GATEWAYS = (
         environment={"PYTHONPATH": _PYTHON_PATH},
     ),
 )
+
+IN_BARS = ("nginx", "vllm-router", "trunkline")
+"""The gateways that the bars name. The measures beside the main ones are taken of these alone, to save time."""
+
+
+def routing_row(count: int) -> Gateway:
+    """Return Trunkline with that many backends, each with a model of its own, over the same upstream ports."""
+    models = [f"{MODEL}-{index:04}" for index in range(count)]
+
+    def render(place: Place, binary: str) -> list[str]:
+        ports = place.upstreams
+        backends = [
+            # The first also serves what `ask_once` asks for.
+            _trunkline_backend(model, ports[index % len(ports)], model, *([] if index else [MODEL]))
+            for index, model in enumerate(models)
+        ]
+        return _serve_trunkline(place, binary, backends)
+
+    ours = next(gateway for gateway in GATEWAYS if gateway.name == "trunkline")
+    return replace(ours, name=f"{count:,} backends", render=render, models=tuple(models))
 
 
 def present(names: list[str]) -> list[tuple[Gateway, str]]:

@@ -1,9 +1,9 @@
 """Open-loop latency: requests leave at a fixed rate, whatever happens to the earlier ones.
 
-Run as `python -m bench.latency_client PORT RATE SECONDS`; prints one line of JSON: `latencies` in seconds from the
-*intended* moment of sending to the last byte of the answer (so a stall counts for every request it delayed), and
-`failed`. A blocking `select` loop without an event loop: its timers are exact to microseconds, where those of uvloop
-and epoll are exact to a millisecond.
+Run as `python -m bench.latency_client PORT RATE SECONDS BODY_BYTES` (0: a short body); prints one line of JSON:
+`latencies` in seconds from the *intended* moment of sending to the last byte of the answer (so a stall counts for every
+request it delayed), and `failed`. A blocking `select` loop without an event loop: its timers are exact to microseconds,
+where those of uvloop and epoll are exact to a millisecond.
 """
 
 import json
@@ -32,6 +32,8 @@ class Connection:
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Room for a whole long body: `sendall` must not wait, for other requests are due meanwhile.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 262144)
         self.intended = 0.0
         self._answer = b""
 
@@ -62,9 +64,9 @@ class Connection:
         return head.startswith(b"HTTP/1.1 200")
 
 
-def measure(port: int, rate: float, seconds: float) -> tuple[list[float], int]:
+def measure(port: int, rate: float, seconds: float, body_bytes: int) -> tuple[list[float], int]:
     """Send `rate * seconds` requests; return the latencies after the warm-up, and how many failed."""
-    body = render_request(stream=False)
+    body = render_request(size=body_bytes)
     request = render_head(body) + body
     idle = [Connection(port) for _ in range(_CONNECTIONS)]
     busy: set[Connection] = set()
@@ -104,7 +106,7 @@ def main() -> None:
     # By default the kernel may let a sleeper oversleep by 50 us.
     with suppress(OSError), Path("/proc/self/timerslack_ns").open("w") as slack:
         slack.write("1")
-    latencies, failed = measure(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]))
+    latencies, failed = measure(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]))
     print(json.dumps({"latencies": latencies, "failed": failed}))
 
 

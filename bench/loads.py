@@ -11,11 +11,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
-from bench.payload import KEY, PATH, render_head, render_request
+from bench.payload import KEY, MODEL, PATH, render_head, render_request
 from bench.process import BenchError, Child
 from bench.upstreams import ROOT
+
+Traffic = Literal["keep", "close", "heads", "models"]
+"""The kinds of wrk's traffic; see `chat.lua`."""
 
 _SCRIPT = Path(__file__).parent / "chat.lua"
 
@@ -29,18 +32,29 @@ class RequestRun:
 
 
 def run_requests(
-    port: int, seconds: int, connections: int, directory: Path, cores: list[int], *, churn: bool
+    port: int,
+    seconds: int,
+    connections: int,
+    directory: Path,
+    cores: list[int],
+    traffic: Traffic = "keep",
+    models: Sequence[str] = (MODEL,),
 ) -> RequestRun:
-    """Drive the port as fast as it answers; `churn`: a connection per request. An error of any kind raises."""
+    """Drive the port as fast as it answers. `models`: asked in turn by the traffic of that name."""
     binary = shutil.which("wrk")
     if binary is None:
         raise BenchError("the load generator is wrk, which is not installed: run `make bench-peers`")
-    body = directory / "request.json"
-    body.write_bytes(render_request(stream=False))
+    bodies = directory / "requests.jsonl"
+    bodies.write_bytes(b"\n".join(render_request(model=model) for model in models) + b"\n")
     command = [binary, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(_SCRIPT)]
-    command += [f"http://127.0.0.1:{port}{PATH}", "--", str(body), KEY, "close" if churn else "keep"]
+    command += [f"http://127.0.0.1:{port}{PATH}", "--", str(bodies), KEY, traffic, str(time.time_ns())]
     with Child(command, cores) as wrk:
         output = wrk.read_all(seconds + 40)
+    return parse_result(output)
+
+
+def parse_result(output: str) -> RequestRun:
+    """Read the line that `chat.lua` prints; a run with an error of any kind raises."""
     line = next((line for line in output.splitlines() if line.startswith("RESULT ")), None)
     if line is None:
         raise BenchError(f"wrk said: {output[-300:]}")
@@ -64,8 +78,10 @@ class StreamCount:
 class Streams:
     """Open streams through a port, from `with` to its end."""
 
-    def __init__(self, port: int, streams: int, interval_ms: int, cores: list[int]) -> None:
-        arguments = [str(port), str(streams), str(interval_ms)]
+    def __init__(
+        self, port: int, streams: int, interval_ms: int, cores: list[int], *, varied: bool = False
+    ) -> None:
+        arguments = [str(port), str(streams), str(interval_ms), str(int(varied))]
         self.child = Child([sys.executable, "-m", "bench.stream_client", *arguments], cores, directory=ROOT)
         self._streams = streams
 
@@ -91,9 +107,10 @@ class Streams:
             time.sleep(0.05)
 
 
-def run_latency(port: int, rate: float, seconds: float, cores: list[int]) -> list[float]:
+def run_latency(port: int, rate: float, seconds: float, body_bytes: int, cores: list[int]) -> list[float]:
     """Return the sorted latencies in seconds of an open-loop run; a failed request raises."""
-    command = [sys.executable, "-m", "bench.latency_client", str(port), str(rate), str(seconds)]
+    arguments = [str(port), str(rate), str(seconds), str(body_bytes)]
+    command = [sys.executable, "-m", "bench.latency_client", *arguments]
     with Child(command, cores, directory=ROOT) as client:
         output = client.read_all(seconds + 30)
     result = json.loads(output or '{"latencies": [], "failed": 1}')
@@ -109,7 +126,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 def ask_once(port: int, timeout: float) -> bool:
     """Send one chat completion on a fresh connection; return whether the answer was 200."""
-    body = render_request(stream=False)
+    body = render_request()
     try:
         with socket.create_connection(("127.0.0.1", port), timeout) as connection:
             connection.sendall(render_head(body) + body)

@@ -1,9 +1,13 @@
 """One measurement of one gateway, for each of the measures; `rounds.py` decides who is measured when.
 
 `requests`  CPU per request and requests/s at saturation, keep-alive.
+`heads`     the same with heads of requests and answers that never come twice.
 `churn`     the same with a connection per request.
+`routing`   the same, over few and over many backends with a model each.
 `latency`   open loop at a fixed rate, direct and through the gateway.
+`bodies`    the same with long request bodies.
 `streams`   CPU per streamed chunk at a pace that leaves nobody saturated, so that events do not share a read.
+`events`    the same with events that differ in more than their text.
 `memory`    resident memory idle and with many open streams.
 `start`     from spawning the process until it accepts, and until it has answered a first request.
 
@@ -18,36 +22,38 @@ from pathlib import Path
 
 from bench.fleet import Fleet, Live, launch
 from bench.gateways import Gateway
-from bench.loads import Streams, percentile, run_latency, run_requests
+from bench.loads import Streams, Traffic, percentile, run_latency, run_requests
 from bench.process import BenchError, resident, usage
 from bench.settings import Settings
 
 Values = dict[str, float]
 
-_SLOW_FACTOR = 3
+_SLOW_FACTOR = 2
 """A slow gateway is measured once only, this much longer."""
 
 _SLOW_CONNECTIONS = 16
 """And with fewer connections: calls that wrk abandons at its end have cost CPU but are not counted."""
 
 
-def direct_requests(fleet: Fleet, directory: Path, settings: Settings) -> Values:
+def direct_requests(fleet: Fleet, directory: Path, settings: Settings, traffic: Traffic) -> Values:
     """Drive the upstream without a gateway: what load and upstream can do together."""
     load = settings.load_cores
-    run = run_requests(fleet.ports[0], settings.seconds, settings.connections, directory, load, churn=False)
+    run = run_requests(fleet.ports[0], settings.seconds, settings.connections, directory, load, traffic)
     return {"per_second": run.requests / run.seconds}
 
 
-def drive_requests(live: Live, directory: Path, settings: Settings, *, churn: bool) -> Values:
+def drive_requests(live: Live, directory: Path, settings: Settings, traffic: Traffic) -> Values:
     """Drive the gateway as fast as it answers."""
     slow = live.gateway.slow
     connections = _SLOW_CONNECTIONS if slow else settings.connections
     seconds = settings.seconds * (_SLOW_FACTOR if slow else 1)
+    load, models = settings.load_cores, live.gateway.models
     with live.turn():
-        if not churn:
-            run_requests(live.port, 1, connections, directory, settings.load_cores, churn=False)
+        if not live.warm:
+            run_requests(live.port, 1, connections, directory, load, traffic, models)
+            live.warm = True
         before = usage(live.child.pid)
-        run = run_requests(live.port, seconds, connections, directory, settings.load_cores, churn=churn)
+        run = run_requests(live.port, seconds, connections, directory, load, traffic, models)
         cpu = usage(live.child.pid).since(before)
     return {
         "cpu_us": cpu / run.requests * 1e6,
@@ -56,27 +62,35 @@ def drive_requests(live: Live, directory: Path, settings: Settings, *, churn: bo
     }
 
 
-def _latency(port: int, rate: float, seconds: float, load_cores: list[int]) -> Values:
-    times = run_latency(port, rate, seconds, load_cores)
+def _latency(port: int, rate: float, seconds: float, body_bytes: int, load_cores: list[int]) -> Values:
+    times = run_latency(port, rate, seconds, body_bytes, load_cores)
     return {"p50_ms": percentile(times, 0.5) * 1e3, "p99_ms": percentile(times, 0.99) * 1e3, "rate": rate}
 
 
-def direct_latency(fleet: Fleet, settings: Settings) -> Values:
-    """Measure the upstream without a gateway, to be subtracted."""
-    return _latency(fleet.ports[0], settings.rate, settings.seconds, settings.load_cores)
+def direct_latency(fleet: Fleet, settings: Settings, body_bytes: int) -> Values:
+    """Measure the upstream without a gateway, to be subtracted; `body_bytes` 0: a short body."""
+    return _latency(fleet.ports[0], settings.rate, settings.seconds, body_bytes, settings.load_cores)
 
 
-def gateway_latency(live: Live, settings: Settings) -> Values:
+def gateway_latency(live: Live, settings: Settings, body_bytes: int) -> Values:
     """Measure through the gateway."""
     seconds = settings.seconds * (_SLOW_FACTOR if live.gateway.slow else 1)
     with live.turn():
-        return _latency(live.port, min(settings.rate, live.gateway.max_rate), seconds, settings.load_cores)
+        rate = min(settings.rate, live.gateway.max_rate)
+        return _latency(live.port, rate, seconds, body_bytes, settings.load_cores)
 
 
 def _streams(
-    port: int, interval_ms: int, seconds: float, settings: Settings, upstream: int, gateway: int | None
+    port: int,
+    interval_ms: int,
+    seconds: float,
+    settings: Settings,
+    upstream: int,
+    gateway: int | None,
+    *,
+    varied: bool = False,
 ) -> Values:
-    with Streams(port, settings.streams, interval_ms, settings.load_cores) as streams:
+    with Streams(port, settings.streams, interval_ms, settings.load_cores, varied=varied) as streams:
         streams.wait_open(60)
         time.sleep(1)
         roots = [upstream, streams.child.pid] + ([] if gateway is None else [gateway])
@@ -103,14 +117,16 @@ def direct_streams(fleet: Fleet, settings: Settings) -> Values:
     return _streams(fleet.ports[0], 0, 2, settings, fleet.upstream.pid, None)
 
 
-def relay_streams(fleet: Fleet, live: Live, settings: Settings) -> Values:
+def relay_streams(fleet: Fleet, live: Live, settings: Settings, *, varied: bool) -> Values:
     """Read the streams through the gateway; a slow one gets them at a pace that it can keep."""
     interval, seconds = settings.interval_ms, settings.seconds
     if settings.streams * 1000 / interval > live.gateway.max_chunks:
         interval = int(settings.streams * 1000 / live.gateway.max_chunks)
         seconds *= _SLOW_FACTOR
     with live.turn():
-        return _streams(live.port, interval, seconds, settings, fleet.upstream.pid, live.child.pid)
+        return _streams(
+            live.port, interval, seconds, settings, fleet.upstream.pid, live.child.pid, varied=varied
+        )
 
 
 def hold_streams(

@@ -5,6 +5,8 @@ of a stream, about 245 bytes like those of OpenAI and llama.cpp.
 """
 
 import json
+import random
+import string
 
 KEY = "sk-bench-0123456789abcdef0123456789abcdef"
 """The key that Trunkline, vllm-router's clients and LiteLLM get as `Authorization: Bearer`."""
@@ -18,21 +20,35 @@ _QUESTION = (
     "and the tank starts empty, how long until it is full? Explain each step of the calculation."
 )
 
+_REPLY = (
+    "The first pipe adds 40 litres an hour and the second takes 24 away, so the tank gains 16 litres an hour. "
+    "240 divided by 16 is 15: it is full after 15 hours."
+)
+_MESSAGE = 3 * (len(_QUESTION) + len(_REPLY)) + 50
+"""Bytes of one message of a history, on average and rounded up."""
 
-def render_request(*, stream: bool, interval_ms: int = 0) -> bytes:
-    """Return a chat completion request body (about 400 bytes).
 
-    `interval_ms` travels in the text, so that it reaches the upstream through any gateway; 0: as fast as possible.
+def render_request(*, model: str = MODEL, size: int = 0) -> bytes:
+    """Return a chat completion request body: 405 bytes, or with a history of earlier turns nearly `size`."""
+    history: list[dict[str, str]] = []
+    while (len(history) + 2) * _MESSAGE <= size:
+        history += [
+            {"role": "user", "content": f"{len(history)}. {_QUESTION * 6}"},
+            {"role": "assistant", "content": f"{len(history)}. {_REPLY * 6}"},
+        ]
+    messages = [{"role": "system", "content": _SYSTEM}, *history, {"role": "user", "content": _QUESTION}]
+    body = {"model": model, "messages": messages, "temperature": 0.7, "max_tokens": 256}
+    return json.dumps(body).encode()
+
+
+def render_stream_request(interval_ms: int, *, varied: bool = False) -> bytes:
+    """Return the body that asks for a stream. `interval_ms` 0: as fast as possible; `varied`: see `render_event`.
+
+    Both travel in the text, so that they reach the upstream through any gateway.
     """
-    question = f"{_QUESTION} interval={interval_ms}" if stream else _QUESTION
-    body: dict[str, object] = {
-        "model": MODEL,
-        "messages": [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": question}],
-        "temperature": 0.7,
-        "max_tokens": 256,
-    }
-    if stream:
-        body["stream"] = True
+    question = f"{_QUESTION} interval={interval_ms}{' varied' if varied else ''}"
+    messages = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": question}]
+    body = {"model": MODEL, "messages": messages, "temperature": 0.7, "max_tokens": 256, "stream": True}
     return json.dumps(body).encode()
 
 
@@ -55,8 +71,7 @@ CHAT_ANSWER = json.dumps(
                 "index": 0,
                 "message": {
                     "role": "assistant",
-                    "content": "The first pipe adds 40 litres an hour and the second takes 24 away, so the tank gains "
-                    "16 litres an hour. 240 divided by 16 is 15: it is full after 15 hours.",
+                    "content": _REPLY,
                 },
                 "logprobs": None,
                 "finish_reason": "stop",
@@ -68,6 +83,7 @@ CHAT_ANSWER = json.dumps(
 )
 """A whole answer, about 500 bytes."""
 
+_ALPHABET = string.ascii_letters + string.digits
 _WORDS = [
     "the",
     "tank",
@@ -86,10 +102,13 @@ _WORDS = [
 ]
 
 
-def render_event(index: int) -> bytes:
-    """Return one `chat.completion.chunk` event, framed as one HTTP chunk."""
+def render_event(index: int, rng: random.Random | None = None) -> bytes:
+    """Return one `chat.completion.chunk` event, framed as one HTTP chunk.
+
+    With an `rng` it ends in the field that OpenAI adds by default: `obfuscation`, random text of random length.
+    """
     delta = {"content": " " + _WORDS[index % len(_WORDS)]}
-    event = {
+    event: dict[str, object] = {
         "id": "chatcmpl-9f2c41d07ab84c55b1d6e0a3",
         "object": "chat.completion.chunk",
         "created": 1760000000,
@@ -97,5 +116,7 @@ def render_event(index: int) -> bytes:
         "system_fingerprint": "fp_44709d6fcb",
         "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}],
     }
+    if rng is not None:
+        event["obfuscation"] = "".join(rng.choices(_ALPHABET, k=rng.randint(2, 16)))
     data = b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
     return b"%x\r\n%b\r\n" % (len(data), data)

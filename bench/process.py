@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-_TICK = 1 / os.sysconf("SC_CLK_TCK")
+TICK = 1 / os.sysconf("SC_CLK_TCK")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
@@ -83,7 +83,7 @@ class Usage:
         exact = sum(value - before.threads.get(tid, 0) for tid, value in self.threads.items()) / 1e9
         coarse = sum(value - before.ticks.get(pid, 0.0) for pid, value in self.ticks.items())
         # Per process two counters, each rounded down, at both readings.
-        rounding = 4 * _TICK * len(self.ticks)
+        rounding = 4 * TICK * len(self.ticks)
         return exact if coarse - exact <= rounding else coarse
 
 
@@ -95,7 +95,7 @@ def usage(root: int) -> Usage:
         if (fields := _stat_fields(pid)) is None:
             continue
         # utime, stime, and those of children that have ended and were waited for.
-        ticks[pid] = sum(int(field) for field in fields[11:15]) * _TICK
+        ticks[pid] = sum(int(field) for field in fields[11:15]) * TICK
         for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
             try:
                 threads[int(task.parent.name)] = int(task.read_text().split()[0])

@@ -1,16 +1,11 @@
-"""From samples to what a reader wants: medians, ratios, bars, and the page docs/benchmarks.md.
-
-Ratios are taken pair by pair (two gateways in the same round) and then the median of the rounds is quoted, so that a
-noisy minute touches both sides of the division. Differences (added latency) likewise.
-"""
+"""From the figures of a run to the page docs/benchmarks.md."""
 
 import statistics
-from collections.abc import Callable
 
-from bench.gateways import GATEWAYS
-from bench.settings import DIRECT, Results
-
-OURS = "trunkline"
+from bench.bars import bars
+from bench.figures import Figures
+from bench.gateways import GATEWAYS, IN_BARS, routing_row
+from bench.settings import DIRECT, DISTURBED, Results, Settings
 
 _SATURATED = 0.9
 
@@ -22,50 +17,30 @@ _ON_LATENCY = """\
 From the intended moment of sending to the last byte. Added: minus `direct`, in the same round. Client and upstream
 take turns on the same cores: a few hundredths of a millisecond, also below zero, are noise of the scheduler."""
 
+_ON_CACHES = """\
+Trunkline has two memories by design, and the main rows have the use of both. A head of a request or an answer that was
+seen before, but for the digits of its Content-Length, is not parsed again; an event of a stream that repeats the last
+decoded one but for its text is not decoded. Here neither helps: every request has a `traceparent`, every answer an
+`x-request-id` that never comes again, and every event the random `obfuscation` field of OpenAI's.
+
+Who is which: SDK clients repeat their heads until tracing headers are added to them. The heads of llama.cpp's answers
+repeat, those of vLLM for a second (`date`), none that has an `x-request-id`, as OpenAI's have. The events of a vLLM
+stream repeat, those of llama.cpp and SGLang for a second (`created`; what repeats is learned anew up to 16 times in a
+stream), none that has logprobs or the `obfuscation` that OpenAI adds by default."""
+
+_ON_BODIES = """\
+Request bodies of {size} KB, to an upstream that answers when it has read the whole of one. Its `direct` is another
+than above."""
+
+_ON_ROUTING = """\
+Backends with a model of their own each, the models asked for in turn; all lead to the same two upstream ports. More
+backends also mean more open connections with fewer requests on each."""
+
 _ON_FAIRNESS = """\
 - nginx and HAProxy relay bytes; Trunkline also checks a key, reads the body, inspects every event, records every call.
 - Trunkline sends to the first usable backend by priority: two are configured, one is used. The others take turns.
 - LiteLLM gets what it can keep up with (16 connections, fewer requests and chunks per second, fewer open streams) and
   is measured in one longer round instead of several."""
-
-
-class Figures:
-    """Medians over the rounds of one run; None where something was not measured."""
-
-    def __init__(self, results: Results) -> None:
-        self._values: dict[tuple[str, str, str], dict[int, float]] = {}
-        for sample in results.samples:
-            for key, value in sample.values.items():
-                self._values.setdefault((sample.measure, sample.gateway, key), {})[sample.round] = value
-
-    def median(self, measure: str, gateway: str, key: str) -> float | None:
-        """Return the median of a value."""
-        rounds = self._values.get((measure, gateway, key))
-        return statistics.median(rounds.values()) if rounds else None
-
-    def _paired(
-        self, measure: str, gateway: str, other: str, key: str, join: Callable[[float, float], float]
-    ) -> float | None:
-        mine = self._values.get((measure, gateway, key), {})
-        theirs = self._values.get((measure, other, key), {})
-        joined = [join(mine[number], theirs[number]) for number in mine.keys() & theirs.keys()]
-        return statistics.median(joined) if joined else None
-
-    def ratio(self, measure: str, gateway: str, other: str, key: str = "cpu_us") -> float | None:
-        """Return the median of gateway / other within a round."""
-        return self._paired(measure, gateway, other, key, lambda mine, theirs: mine / theirs)
-
-    def added(self, gateway: str, key: str) -> float | None:
-        """Return the median of what the gateway adds to the direct latency of the same round."""
-        return self._paired("latency", gateway, DIRECT, key, lambda mine, theirs: mine - theirs)
-
-    def open_mb(self, gateway: str, streams: int) -> float | None:
-        """Return the memory with that many streams open, in proportion if another number was measured."""
-        idle, each = (
-            self.median("memory", gateway, "idle_mb"),
-            self.median("memory", gateway, "kb_per_stream"),
-        )
-        return None if idle is None or each is None else idle + each * streams / 1000
 
 
 def _number(value: float | None, digits: int = 0) -> str:
@@ -107,15 +82,53 @@ def _costs(figures: Figures, names: list[str]) -> str:
     return _table(head, [row(name) for name in names])
 
 
-def _latencies(figures: Figures, names: list[str]) -> str:
+def _unremembered(figures: Figures, names: list[str]) -> str:
     def row(name: str) -> list[str]:
-        absolute = [_number(figures.median("latency", name, key), 3) for key in ("p50_ms", "p99_ms")]
+        def costs(measure: str, usual: str, digits: int) -> list[str]:
+            times = [figures.ratio(measure, name, other) for other in ("nginx", "vllm-router")]
+            times.append(figures.against(measure, usual, name))
+            return [
+                _number(figures.median(measure, name, "cpu_us"), digits),
+                *(_number(time, 2) for time in times),
+            ]
+
+        return [name, *costs("heads", "requests", 1), *costs("events", "streams", 2)]
+
+    head = [
+        "one core",
+        "CPU per request, heads never seen before, us",
+        "x nginx",
+        "x vllm-router",
+        "x its own above",
+    ]
+    head += ["CPU per chunk, every event decoded, us", "x nginx", "x vllm-router", "x its own above"]
+    return _table(head, [row(name) for name in names])
+
+
+def _routing(figures: Figures, settings: Settings) -> str:
+    few = routing_row(2).name
+
+    def row(name: str) -> list[str]:
+        return [
+            name,
+            _number(figures.median("routing", name, "cpu_us"), 1),
+            _number(figures.ratio("routing", name, few), 2),
+            _number(figures.median("routing", name, "per_second")),
+        ]
+
+    head = ["Trunkline with", "CPU per request, us", f"x {few}", "requests/s"]
+    return _table(head, [row(few), row(routing_row(settings.backends).name)])
+
+
+def _latencies(figures: Figures, measure: str, names: list[str]) -> str:
+    def row(name: str) -> list[str]:
+        absolute = [_number(figures.median(measure, name, key), 3) for key in ("p50_ms", "p99_ms")]
         added = (
             ["", ""]
             if name == DIRECT
-            else [_number(figures.added(name, key), 3) for key in ("p50_ms", "p99_ms")]
+            else [_number(figures.added(measure, name, key), 3) for key in ("p50_ms", "p99_ms")]
         )
-        return [name, _number(figures.median("latency", name, "rate")), *absolute, *added]
+        return [name, _number(figures.median(measure, name, "rate")), *absolute, *added]
 
     head = ["open loop", "requests/s", "p50, ms", "p99, ms", "added p50, ms", "added p99, ms"]
     return _table(head, [row(name) for name in [DIRECT, *names]])
@@ -143,7 +156,7 @@ def _footprints(figures: Figures, names: list[str]) -> str:
     return _table(head, [row(name) for name in names])
 
 
-def _headroom(figures: Figures, names: list[str]) -> str:
+def _headroom(figures: Figures, names: list[str], others: list[float]) -> str:
     def row(name: str) -> list[str]:
         requests, streams = (
             figures.median(measure, name, "gateway_busy") for measure in ("requests", "streams")
@@ -165,47 +178,32 @@ def _headroom(figures: Figures, names: list[str]) -> str:
 
     head = ["", "gateway core busy in requests, %", "chunks/s", "reads per 100 chunks"]
     head += ["gateway core busy in streams, %", "load cores busy in streams, %"]
-    direct = _number(figures.median("requests", DIRECT, "per_second"))
+    direct, unseen = (
+        _number(figures.median(measure, DIRECT, "per_second")) for measure in ("requests", "heads")
+    )
     reads = _number(figures.median("streams", DIRECT, "reads_per_second"))
+    quiet = statistics.median(others) if others else 0.0
+    disturbed = sum(share > DISTURBED for share in others)
     return (
-        f"Without a gateway, wrk and the static upstream do **{direct} requests/s** on the load cores, and stream "
-        f"client and stream upstream **{reads} reads/s** at full speed (several events in each). A gateway core busy "
-        "to nearly 100 % in the request measure was what limited it; if not, the rate above is marked `>=`. About 100 "
-        "reads per 100 chunks say that chunks were relayed one by one, not several at once.\n\n"
-        f"{_table(head, [row(name) for name in names])}"
+        f"Without a gateway, wrk and the static upstream do **{direct} requests/s** on the load cores ({unseen} where "
+        f"no head comes twice), and stream client and stream upstream **{reads} reads/s** at full speed (several "
+        "events in each). A gateway core busy to nearly 100 % in the request measure was what limited it; if not, the "
+        "rate above is marked `>=`. About 100 reads per 100 chunks say that chunks were relayed one by one, not "
+        f"several at once. Others on the machine used {quiet:.2f} cores in the median of {len(others)} samples, and "
+        f"more than {DISTURBED:g} in {disturbed} of them.\n\n{_table(head, [row(name) for name in names])}"
     )
 
 
-def _bars(figures: Figures) -> str:
-    # What is measured, its value, the most it may be, its digits and unit.
-    bars: list[tuple[str, float | None, float, int, str]] = [
-        ("CPU per request", figures.ratio("requests", OURS, "vllm-router"), 1.0, 2, "x vllm-router"),
-        ("CPU per request", figures.ratio("requests", OURS, "nginx"), 2.5, 2, "x nginx"),
-        ("CPU per streamed chunk", figures.ratio("streams", OURS, "nginx"), 1.3, 2, "x nginx"),
-        ("added latency, p50", figures.added(OURS, "p50_ms"), 0.3, 3, "ms"),
-        ("added latency, p99", figures.added(OURS, "p99_ms"), 2.0, 3, "ms"),
-        ("memory, idle", figures.median("memory", OURS, "idle_mb"), 45.0, 1, "MB"),
-        ("memory, 5,000 open streams", figures.open_mb(OURS, 5000), 250.0, 1, "MB"),
-        ("start until it accepts", figures.median("start", OURS, "accept_s"), 0.5, 3, "s"),
-        ("`import trunkline`", figures.median("command", OURS, "import_ms"), 150.0, 0, "ms"),
-        ("`trunkline --version`", figures.median("command", OURS, "version_ms"), 200.0, 0, "ms"),
+def _bars(figures: Figures, settings: Settings) -> str:
+    rows = [
+        [
+            bar.what,
+            "-" if bar.value is None else f"{_number(bar.value, bar.digits)} {bar.unit}",
+            f"<= {bar.most:g} {bar.unit}",
+            bar.verdict(),
+        ]
+        for bar in bars(figures, settings)
     ]
-    rows: list[list[str]] = []
-    for what, value, most, digits, unit in bars:
-        if value is None:
-            verdict = "not measured"
-        elif value <= most:
-            verdict = "met"
-        else:
-            verdict = f"**missed** by {value - most:.{digits}f} {unit} ({(value / most - 1) * 100:.0f} %)"
-        rows.append(
-            [
-                what,
-                "-" if value is None else f"{_number(value, digits)} {unit}",
-                f"<= {most:g} {unit}",
-                verdict,
-            ]
-        )
     return _table(["Trunkline", "measured", "bar", ""], rows)
 
 
@@ -213,21 +211,26 @@ def render(results: Results) -> str:
     """Return the whole page in Markdown."""
     figures, settings = Figures(results), results.settings
     names = list(results.versions)
+    compared = [name for name in names if name in IN_BARS]
     about = {gateway.name: gateway.about for gateway in GATEWAYS}
     rows = [[name, version, about.get(name, "")] for name, version in results.versions.items()]
-    others = "one other" if len(settings.load_cores) == 1 else f"{len(settings.load_cores)} others"
+    rest = "one other" if len(settings.load_cores) == 1 else f"{len(settings.load_cores)} others"
+    others = [sample.others for sample in results.samples]
     set_up = (
-        f"{results.date}. {results.machine}. The gateway alone on one core, load generator and upstream on {others}; "
+        f"{results.date}. {results.machine}. The gateway alone on one core, load generator and upstream on {rest}; "
         f"two upstreams; medians of {settings.rounds} interleaved rounds of {settings.seconds} s. "
         f"{settings.connections} connections; {settings.streams} streams, one event per {settings.interval_ms} ms each."
     )
     parts = [
         f"# Benchmarks\n\n{_INTRODUCTION}\n\n{set_up}",
-        f"## Bars\n\n{_bars(figures)}",
+        f"## Bars\n\n{_bars(figures, settings)}",
         f"## Cost\n\n{_costs(figures, names)}",
-        f"## Latency\n\n{_ON_LATENCY}\n\n{_latencies(figures, names)}",
+        f"## Cost where nothing repeats\n\n{_ON_CACHES}\n\n{_unremembered(figures, compared)}",
+        f"## Cost of many backends\n\n{_ON_ROUTING}\n\n{_routing(figures, settings)}",
+        f"## Latency\n\n{_ON_LATENCY}\n\n{_latencies(figures, 'latency', names)}",
+        f"{_ON_BODIES.format(size=f'{settings.body_bytes / 1000:g}')}\n\n{_latencies(figures, 'bodies', compared)}",
         f"## Memory and start\n\n{_footprints(figures, names)}",
-        f"## Was it the gateway that was measured?\n\n{_headroom(figures, names)}",
+        f"## Was it the gateway that was measured?\n\n{_headroom(figures, names, others)}",
         f"## Who was measured\n\n{_table(['gateway', 'version', 'set up as'], rows)}\n\n{_ON_FAIRNESS}",
     ]
     if results.problems:

@@ -4,19 +4,25 @@ Prints every sample as it comes, keeps it in the results, and keeps what failed 
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
 from bench import measures
+from bench.disturbance import Watch
 from bench.fleet import Fleet, Live, fleet, upstream
-from bench.gateways import Gateway
+from bench.gateways import IN_BARS, Gateway, routing_row
+from bench.loads import Traffic
 from bench.process import BenchError
-from bench.settings import DIRECT, Results, Sample
+from bench.settings import DIRECT, DISTURBED, Results, Sample
 
 Direct = Callable[[], measures.Values]
 Through = Callable[[Live], measures.Values]
+
+_PAUSE = 2.0
+"""Seconds before a disturbed measurement is taken again: a neighbour's test run may end meanwhile."""
 
 
 class Rounds:
@@ -27,43 +33,82 @@ class Rounds:
         self._settings = results.settings
         self._rows = rows
         self._directory = directory
+        self._patience = results.settings.patience
 
     def run(self, names: list[str]) -> None:
         """Run these measures; those with the same upstreams share one start of the gateways."""
+        compared = [row for row in self._rows if row[0].name in IN_BARS]
         if {"requests", "churn", "latency"}.intersection(names):
-            with self._fleet("requests", streams=False) as running:
+            with self._fleet("requests", self._rows, streams=False) as running:
                 self._on_requests(running, names)
-        if "streams" in names:
-            with self._fleet("streams", streams=True) as running:
-                direct = partial(measures.direct_streams, running, self._settings)
-                through = partial(measures.relay_streams, running, settings=self._settings)
-                self._interleave("streams", running, direct, through)
+        if "heads" in names:
+            with self._fleet("heads", compared, streams=False, ids=True) as running:
+                self._saturate("heads", running, "heads", direct=True)
+        if {"streams", "events", "bodies"}.intersection(names):
+            with self._fleet("streams", self._rows, streams=True) as running:
+                self._on_streams(running, names)
+        if "routing" in names:
+            self._routing()
         if "memory" in names:
             self._memory()
         if "start" in names:
             self._start()
 
-    def _fleet(self, name: str, *, streams: bool) -> AbstractContextManager[Fleet]:
-        return fleet(self._rows, self._directory / name, self._settings, self._note_problem, streams=streams)
+    def _fleet(
+        self, name: str, rows: list[tuple[Gateway, str]], *, streams: bool, ids: bool = False
+    ) -> AbstractContextManager[Fleet]:
+        directory = self._directory / name
+        return fleet(rows, directory, self._settings, self._note_problem, streams=streams, ids=ids)
 
     def _on_requests(self, running: Fleet, names: list[str]) -> None:
-        directory, settings = self._directory, self._settings
         if "requests" in names:
-            direct = partial(measures.direct_requests, running, directory, settings)
-            through = partial(measures.drive_requests, directory=directory, settings=settings, churn=False)
-            self._interleave("requests", running, direct, through)
+            self._saturate("requests", running, "keep", direct=True)
         if "churn" in names:
-            through = partial(measures.drive_requests, directory=directory, settings=settings, churn=True)
-            self._interleave("churn", running, None, through)
+            self._saturate("churn", running, "close", direct=False)
         if "latency" in names:
-            direct = partial(measures.direct_latency, running, settings)
-            self._interleave("latency", running, direct, partial(measures.gateway_latency, settings=settings))
+            self._pace("latency", running, 0)
 
-    def _interleave(self, measure: str, running: Fleet, direct: Direct | None, through: Through) -> None:
+    def _on_streams(self, running: Fleet, names: list[str]) -> None:
+        relay = partial(measures.relay_streams, running, settings=self._settings)
+        if "streams" in names:
+            self._note("streams", DIRECT, 0, partial(measures.direct_streams, running, self._settings))
+            self._interleave("streams", running.lives, partial(relay, varied=False))
+        compared = [live for live in running.lives if live.gateway.name in IN_BARS]
+        if "events" in names:
+            self._interleave("events", compared, partial(relay, varied=True))
+        if "bodies" in names:
+            # Here, because this upstream reads a body to its end before it answers, as model servers do; nginx's
+            # `return` does not.
+            self._pace("bodies", Fleet(running.upstream, running.ports, compared), self._settings.body_bytes)
+
+    def _routing(self) -> None:
+        ours = [binary for gateway, binary in self._rows if gateway.name == "trunkline"]
+        rows = [(routing_row(count), binary) for binary in ours for count in (2, self._settings.backends)]
+        if rows:
+            with self._fleet("routing", rows, streams=False) as running:
+                self._saturate("routing", running, "models", direct=False)
+
+    def _saturate(self, measure: str, running: Fleet, traffic: Traffic, *, direct: bool) -> None:
+        directory, settings = self._directory, self._settings
+        if direct:
+            # Once: it only tells how much load and upstream could do.
+            alone = partial(measures.direct_requests, running, directory, settings, traffic)
+            self._note(measure, DIRECT, 0, alone)
+        through = partial(measures.drive_requests, directory=directory, settings=settings, traffic=traffic)
+        self._interleave(measure, running.lives, through)
+
+    def _pace(self, measure: str, running: Fleet, body_bytes: int) -> None:
+        direct = partial(measures.direct_latency, running, self._settings, body_bytes)
+        through = partial(measures.gateway_latency, settings=self._settings, body_bytes=body_bytes)
+        self._interleave(measure, running.lives, through, direct)
+
+    def _interleave(
+        self, measure: str, lives: list[Live], through: Through, direct: Direct | None = None
+    ) -> None:
         for number in range(self._settings.rounds):
             if direct is not None:
                 self._note(measure, DIRECT, number, direct)
-            for live in running.lives:
+            for live in lives:
                 if number == 0 or not live.gateway.slow:
                     self._note(measure, live.gateway.name, number, partial(through, live))
 
@@ -93,13 +138,29 @@ class Rounds:
 
     def _note(self, measure: str, gateway: str, number: int, measured: Callable[[], measures.Values]) -> None:
         try:
-            values = measured()
+            values, others = self._undisturbed(measured)
         except BenchError as exc:
             self._note_problem(f"{measure}, {gateway}: {exc}")
             return
-        self._results.samples.append(Sample(measure=measure, gateway=gateway, round=number, values=values))
+        sample = Sample(measure=measure, gateway=gateway, round=number, values=values, others=others)
+        self._results.samples.append(sample)
         shown = "  ".join(f"{key} {value:,.5g}" for key, value in values.items())
-        print(f"{measure:9} {gateway:12} {shown}", flush=True)
+        print(f"{measure:9} {gateway:12} {shown}  (others {others:.2f})", flush=True)
+
+    def _undisturbed(self, measured: Callable[[], measures.Values]) -> tuple[measures.Values, float]:
+        """Measure, and while others use the machine and there is patience left, again; the quietest counts."""
+        best: tuple[measures.Values, float] | None = None
+        while True:
+            began = time.perf_counter()
+            watch = Watch({self._settings.gateway_core, *self._settings.load_cores})
+            values, others = measured(), watch.others()
+            if best is None or others < best[1]:
+                best = values, others
+            # The counters are too coarse for less than a second.
+            if best[1] <= DISTURBED or self._patience <= 0 or time.perf_counter() - began < 1:
+                return best
+            time.sleep(_PAUSE)
+            self._patience -= time.perf_counter() - began
 
     def _note_problem(self, problem: str) -> None:
         self._results.problems.append(problem)

@@ -6,7 +6,21 @@ from pathlib import Path
 
 import msgspec
 
-MEASURES = ("requests", "streams", "latency", "churn", "memory", "start")
+MEASURES = (
+    "requests",
+    "heads",
+    "streams",
+    "events",
+    "latency",
+    "bodies",
+    "churn",
+    "routing",
+    "memory",
+    "start",
+)
+
+DISTURBED = 0.15
+"""Cores in use by others from which on a sample counts as disturbed; the counters err by up to half of that."""
 
 DIRECT = "direct"
 """The name under which samples without a gateway are kept."""
@@ -21,6 +35,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     streams: int = 64
     interval_ms: int = 2
     rate: float = 500.0
+    body_bytes: int = 100_000
+    backends: int = 1000
+    patience: float = 0.0
+    """Seconds that a run may take longer, to repeat what was disturbed by others on the machine."""
     open_streams: int = 5000
     gateway_core: int = 0
     load_cores: list[int] = msgspec.field(default_factory=lambda: [1])
@@ -33,6 +51,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     gateway: str
     round: int
     values: dict[str, float]
+    others: float = 0.0
+    """Cores that others on the machine used meanwhile."""
 
 
 class Results(msgspec.Struct, kw_only=True):

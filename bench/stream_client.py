@@ -1,8 +1,9 @@
 """A client of many streams at once, which counts events and does nothing else.
 
-Run as `python -m bench.stream_client PORT STREAMS INTERVAL_MS`. It opens the streams, reads them until its stdin
-closes, and answers every line on stdin with its counters as one line of JSON: `open` streams that had an event,
-`events` and `reads` so far, `failed` connections (refused, closed, or not 200) and the first `failure` in words.
+Run as `python -m bench.stream_client PORT STREAMS INTERVAL_MS VARIED` (VARIED: 0 or 1, see `stream_upstream.py`). It
+opens the streams, reads them until its stdin closes, and answers every line on stdin with its counters as one line of
+JSON: `open` streams that had an event, `events` and `reads` so far, `failed` connections (refused, closed, or not 200)
+and the first `failure` in words.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import cast
 
 import uvloop
 
-from bench.payload import render_head, render_request
+from bench.payload import render_head, render_stream_request
 
 _CONNECTING = 32
 """Connects under way at once: below every listen backlog (nginx: 511)."""
@@ -73,11 +74,11 @@ class StreamReader(asyncio.Protocol):
         self._counters.fail(f"closed: {exc!r}")
 
 
-async def run(port: int, streams: int, interval_ms: int) -> None:
+async def run(port: int, streams: int, interval_ms: int, varied: int) -> None:
     """Open all streams, then answer questions until stdin closes."""
     loop = asyncio.get_running_loop()
     counters = Counters()
-    body = render_request(stream=True, interval_ms=interval_ms)
+    body = render_stream_request(interval_ms, varied=bool(varied))
     request = render_head(body) + body
     gate = asyncio.Semaphore(_CONNECTING)
     transports: list[asyncio.Transport] = []
@@ -102,4 +103,4 @@ async def run(port: int, streams: int, interval_ms: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(run(*(int(argument) for argument in sys.argv[1:4])))
+    uvloop.run(run(*(int(argument) for argument in sys.argv[1:5])))

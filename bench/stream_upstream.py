@@ -3,6 +3,7 @@
 Run as `python -m bench.stream_upstream PORT PORT` (each port stands for one model server; one process serves both).
 Prints a line when ready and ends when its stdin closes. A POST whose body contains `interval=N` is answered by an event
 every N milliseconds until the connection closes; `interval=0` streams as fast as the loop turns, to measure headroom.
+With `interval=N varied` no two events in a row are alike in all but their text: see `payload.render_event`.
 Anything else gets a whole chat completion, which is enough for health checks and first requests.
 
 How: a wheel per interval with one slot per millisecond, streams dealt out over the slots. One timer serves all: each
@@ -11,6 +12,7 @@ TCP_NODELAY, hence a segment of its own.
 """
 
 import asyncio
+import random
 import re
 import socket
 import sys
@@ -28,15 +30,21 @@ _PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 
     len(CHAT_ANSWER),
     CHAT_ANSWER.encode(),
 )
-_INTERVAL = re.compile(rb"interval=(\d+)")
+_INTERVAL = re.compile(rb"interval=(\d+)( varied)?")
+_ALIKE = [render_event(index) for index in range(64)]
+_VARIED = [render_event(index, random.Random(index)) for index in range(4096)]
+"""So many that a stream has met none of them when it comes to what a gateway remembers."""
+
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 
 
 class Wheel:
-    """All streams of one interval."""
+    """All streams of one interval and one kind of event."""
 
-    def __init__(self, interval_ms: int) -> None:
+    def __init__(self, interval_ms: int, *, varied: bool) -> None:
+        self.flat_out = interval_ms == 0
+        self.events = _VARIED if varied else _ALIKE
         self.slots: list[set[StreamProtocol]] = [set() for _ in range(max(1, interval_ms))]
         self.position = 0
         self._next = 0
@@ -54,27 +62,26 @@ class Pacer:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._wheels: dict[int, Wheel] = {}
-        self._events = [render_event(index) for index in range(64)]
+        self._wheels: dict[tuple[int, bool], Wheel] = {}
         self._turn = 0
         self._last = int(loop.time() * 1000)
         self._tick()
 
-    def wheel(self, interval_ms: int) -> Wheel:
-        """Return the wheel of this interval, made when first asked for."""
-        if interval_ms not in self._wheels:
-            self._wheels[interval_ms] = Wheel(interval_ms)
-        return self._wheels[interval_ms]
+    def wheel(self, interval_ms: int, *, varied: bool) -> Wheel:
+        """Return the wheel of this interval and kind, made when first asked for."""
+        if (interval_ms, varied) not in self._wheels:
+            self._wheels[interval_ms, varied] = Wheel(interval_ms, varied=varied)
+        return self._wheels[interval_ms, varied]
 
     def _tick(self) -> None:
         now = int(self._loop.time() * 1000)
         due, self._last = now - self._last, now
         flat_out = False
         self._turn += 1
-        event = self._events[self._turn % len(self._events)]
-        for interval, wheel in self._wheels.items():
-            if interval == 0:
-                flat_out = bool(wheel.slots[0])
+        for wheel in self._wheels.values():
+            event = wheel.events[self._turn % len(wheel.events)]
+            if wheel.flat_out:
+                flat_out |= bool(wheel.slots[0])
                 self._emit(wheel.slots[0], event)
                 continue
             # After a late tick the missed slots follow at once, but no stream gets two events in one tick:
@@ -100,7 +107,8 @@ class StreamProtocol(asyncio.Protocol):
 
     def __init__(self, pacer: Pacer) -> None:
         self._pacer = pacer
-        self._pending = b""
+        self._pending = bytearray()
+        self._needed = 0
         self._slot: set[StreamProtocol] | None = None
         self.paused = False
 
@@ -113,21 +121,26 @@ class StreamProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answer once head and body are there."""
         self._pending += data
-        head, blank, body = self._pending.partition(b"\r\n\r\n")
+        # A long body is looked at twice only: when its head has come, and when it is whole.
+        if len(self._pending) < self._needed:
+            return
+        head, blank, body = bytes(self._pending).partition(b"\r\n\r\n")
         if not blank:
             return
         length = _LENGTH.search(head)
         if length is not None and len(body) < int(length[1]):
+            self._needed = len(head) + 4 + int(length[1])
             return
         if _CHUNKED.search(head) and not body.endswith(b"0\r\n\r\n"):
             return
-        self._pending = b""
+        self._pending.clear()
+        self._needed = 0
         interval = _INTERVAL.search(body)
         if interval is None or not head.startswith(b"POST"):
             self.transport.write(_PLAIN)
             return
         self.transport.write(_HEAD)
-        self._slot = self._pacer.wheel(int(interval[1])).add(self)
+        self._slot = self._pacer.wheel(int(interval[1]), varied=interval[2] is not None).add(self)
 
     def pause_writing(self) -> None:
         """Skip this stream's turns while its gateway does not read."""

@@ -23,13 +23,17 @@ def two_ports() -> tuple[int, int]:
     return first, second
 
 
-def start_static(directory: Path, ports: tuple[int, int], cores: list[int]) -> Child:
-    """Start the nginx that answers every request with the same chat completion."""
+def start_static(directory: Path, ports: tuple[int, int], cores: list[int], *, ids: bool) -> Child:
+    """Start the nginx that answers every request with the same chat completion.
+
+    `ids`: with an `x-request-id` in the head that no other answer has.
+    """
     binary = find_nginx()
     if binary is None:
         raise BenchError("the upstream is nginx, which is not installed: run `make bench-peers`")
     directory.mkdir(parents=True)
     listen = " ".join(f"listen 127.0.0.1:{port} backlog=4096;" for port in ports)
+    own_id = "add_header x-request-id $request_id;" if ids else ""
     answer = CHAT_ANSWER.replace("'", "\\'")
     (directory / "nginx.conf").write_text(f"""
 {nginx_user()} daemon off; master_process off; pid nginx.pid; error_log error.log crit; worker_rlimit_nofile 65536;
@@ -37,7 +41,7 @@ events {{ worker_connections 16384; }}
 http {{
   access_log off; {NGINX_TEMPORARY}
   keepalive_requests 100000000; keepalive_timeout 600s; client_body_buffer_size 128k;
-  server {{ {listen} default_type application/json; location / {{ return 200 '{answer}'; }} }}
+  server {{ {listen} default_type application/json; location / {{ {own_id} return 200 '{answer}'; }} }}
 }}
 """)
     return Child(
