@@ -5,7 +5,7 @@ byte comparison, so its timing tells nothing about how much of a guess was right
 """
 
 from fnmatch import fnmatchcase
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -14,7 +14,7 @@ from trunkline.errors import INVALID_KEY, Fault
 
 
 class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One static key."""
+    """One static key. Its repr does not show the secret."""
 
     name: Annotated[
         str, Meta(min_length=1, description="How records and metrics call it; never the key itself.")
@@ -25,6 +25,13 @@ class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     models: Annotated[
         list[str] | None, Meta(description="Models (globs) this key may use; omitted: all.")
     ] = None
+
+    def __repr__(self) -> str:
+        return f"<KeySettings {self.name}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What rich shows in place of the repr (tracebacks with locals)."""
+        return [("name", self.name)]
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):

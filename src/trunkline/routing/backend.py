@@ -4,7 +4,7 @@ Owns the settings of `backends:`. Does not own connections (net/pool.py) nor the
 backends (routing/plan.py).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -21,7 +21,7 @@ class TimeoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "backend could take over. auto: 10 s plus 1 s per 1,000 estimated prompt tokens, at least 120 s for "
             "local servers. Comments and role-only events extend it, up to three times."
         ),
-    ] = "auto"
+    ] = "auto"  # noqa: S105 - a token of text, not a secret
     idle: Annotated[float, Meta(gt=0, description="Silence between two events of a stream.")] = 30.0
     total: Annotated[
         float,
@@ -30,7 +30,7 @@ class TimeoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One upstream server or account."""
+    """One upstream server or account. Its repr shows no url, key or header: each may hold a secret."""
 
     name: Annotated[
         str,
@@ -80,3 +80,10 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     forward_authorization: Annotated[
         bool, Meta(description="true: the client's own credential goes upstream (pure pass-through).")
     ] = False
+
+    def __repr__(self) -> str:
+        return f"<BackendSettings {self.name} ({self.provider}), priority {self.priority}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What rich shows in place of the repr (tracebacks with locals)."""
+        return [("name", self.name)]

@@ -5,12 +5,14 @@ nor the sequence of attempts (engine/exchange.py).
 
 | kind | next backend |
 |---|---|
-| the client's own mistakes | no: another backend would say the same |
+| the client's own mistakes, content filters | no: another backend would say the same |
 | model_missing, bad_credential | yes: the fault is this backend's |
 | server_error, busy, error_in_200, error_in_stream | yes, until content was sent |
 | dns, connect, tls, timeouts, reset, cut, malformed, empty or incomplete streams | yes, until content was sent |
 | total_timeout, client_gone, shutting_down | no: there is no time, nobody, or no gateway left |
 """
+
+import re
 
 from trunkline import errors
 from trunkline.errors import Answer, Fault, Kind
@@ -21,6 +23,21 @@ _NEXT: frozenset[Kind] = frozenset(
     for kind in errors.KINDS.values()
     if kind.blame not in (errors.Blame.CLIENT, errors.Blame.GATEWAY, errors.Blame.CANCELLED)
     and kind is not errors.TOTAL_TIMEOUT
+)
+
+# What the statuses alone do not tell; the wordings are those of OpenAI, Azure, vLLM, llama.cpp, Ollama, Together,
+# OpenRouter, Gemini, xAI and LiteLLM. Read in `code` and message together.
+_FILTERED = re.compile(
+    r"content[ _-]?(?:filter|polic|management)|ResponsibleAIPolicyViolation|input was flagged|safety system",
+    re.IGNORECASE,
+)
+_NO_MODEL = re.compile(
+    r"model_not_found|DeploymentNotFound|invalid model name|unknown model|no endpoints found"
+    r"|\bmodel\b.{0,200}?(?:not found|does not exist)|endpoint for .{0,200}? is not running",
+    re.IGNORECASE | re.DOTALL,
+)
+_NO_KEY = re.compile(
+    r"(?:incorrect|invalid) api[ _]key|api[ _]key (?:is )?(?:not valid|invalid)", re.IGNORECASE
 )
 
 
@@ -42,9 +59,12 @@ def classify(answer: Answer, retry_after: float | None, *, own_credential: bool)
         )
     info = extract_message(answer.body)
     message = info.message or f"the upstream answered {status}"
-    if status in (401, 403) and own_credential:
-        kind = errors.BAD_CREDENTIAL
-    elif status == 404 and "model" in f"{info.code} {message}".lower():
+    text = f"{info.code} {info.message}"
+    if status in (400, 403) and _FILTERED.search(text):
+        kind = errors.REFUSED_BY_UPSTREAM
+    elif own_credential and (status in (401, 402, 403) or (status == 400 and _NO_KEY.search(text))):
+        kind = errors.BAD_CREDENTIAL  # 402: the account behind it has no credit left
+    elif (status == 404 and "model" in text.lower()) or (status in (400, 404) and _NO_MODEL.search(text)):
         kind = errors.MODEL_MISSING
     elif status in (429, 529) or (status == 503 and retry_after is not None):
         kind = errors.BUSY

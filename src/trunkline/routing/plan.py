@@ -37,7 +37,9 @@ class Plan:
 
     def model_names(self) -> list[str]:
         """The models that the configuration names outright (globs left out), in order, once each."""
-        named = [name for index in self._order for name in self._backends[index].models or () if not _is_glob(name)]
+        named = [
+            name for index in self._order for name in self._backends[index].models or () if not _is_glob(name)
+        ]
         return list(dict.fromkeys(named))
 
     def _match(self, model: str) -> tuple[int, ...]:

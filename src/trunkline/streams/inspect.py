@@ -5,19 +5,28 @@ did it fail, what was used. Does not own when bytes are sent or held (engine/rel
 
 Each data event is decoded once. Whole events are given back as the upstream's own bytes; only a malformed event and
 a usage chunk that nobody asked for are left out. An event over the splitter's limit passes undecoded and counts as
-content. Completeness rules: DESIGN section 3.
+content; of its type no more is known than its first bytes say. Completeness rules: DESIGN section 3.
 """
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from trunkline.errors import CUT, EMPTY_STREAM, ERROR_IN_STREAM, INCOMPLETE, Fault
 from trunkline.wire.chunked import SMALL_SIZES
 from trunkline.wire.error_body import extract_message
-from trunkline.wire.openai import ABSENT, decode_chunk, decode_typed_event, present
+from trunkline.wire.openai import (
+    ABSENT,
+    Chunk,
+    Message,
+    Response,
+    decode_chunk,
+    decode_typed_event,
+    present,
+)
 from trunkline.wire.sse import Event, EventSplitter, Fragment, parse_event
+from trunkline.wire.usage import Usage, merge, parse_usage
 
 _decode_any = msgspec.json.Decoder(Any).decode
 _DONE = b"[DONE]"
@@ -28,9 +37,13 @@ class StreamInspector:
 
     `content`: something a client sees was in the events given back. `events`: data events seen.
     `fault`: the upstream reported an error inside the stream; nothing is given back after it.
+    `usage`: what it last said was used; `usage_value` is all that it said.
     """
 
-    __slots__ = ("_splitter", "content", "events", "fault", "include_usage", "malformed", "terminal", "usage")
+    __slots__ = (
+        "_earlier", "_inside", "_splitter", "content", "events", "fault", "include_usage", "malformed", "terminal",
+        "usage",
+    )  # fmt: skip
 
     def __init__(self, include_usage: bool = True) -> None:
         self._splitter = EventSplitter()
@@ -41,35 +54,52 @@ class StreamInspector:
         self.malformed = 0
         self.fault: Fault | None = None
         self.usage: msgspec.Raw = ABSENT
+        # What a later report of `usage` may leave out: Anthropic's message_start, llama.cpp's timings.
+        self._earlier: msgspec.Raw = ABSENT
+        self._inside = False  # an oversize event was begun and has not ended
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.events} events, content={self.content}, terminal={self.terminal}>"
+        name = type(self).__name__
+        return f"<{name} {self.events} events, content={self.content}, terminal={self.terminal}>"
 
     @property
     def mid_event(self) -> bool:
         """Whether part of an oversize event was given back and its end has not come."""
         return self._splitter.mid_event and not self._splitter.pending
 
+    def usage_value(self, surface: str) -> Usage | None:
+        """What was used, of all the reports in the stream; None if it said nothing. `surface`: of the call."""
+        last = None if self.usage is ABSENT else parse_usage(self.usage, surface)
+        if self._earlier is ABSENT or self._earlier is self.usage:
+            return last
+        return merge(parse_usage(self._earlier, surface), last)
+
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; give those that may go on: whole events only."""
+        pieces = self._splitter.feed(data)
+        if not pieces or self.fault is not None:
+            return b""
         out: list[bytes] = []
-        for raw in self._splitter.feed(data):
-            if self.fault is not None:
-                break
+        inside = self._inside  # whether the first piece goes on with an oversize event
+        self._inside = type(pieces[-1]) is Fragment and self.mid_event
+        for raw in pieces:
             if type(raw) is Fragment:
-                self.events += 1
-                self.content = True
+                if not inside:
+                    self.events += 1
+                    self.content = True
+                    self._oversize(raw)
                 out.append(bytes(raw))
-                continue
-            event = parse_event(raw)
-            if event is None:
+            elif (event := parse_event(raw)) is None:
                 out.append(raw)
-                continue
-            self.events += 1
-            if event.event == b"error" and not self._is_typed():
-                self.fault = _stream_fault(event.data)
-            if self.fault is not None or self._inspect(event):
-                out.append(raw)
+            else:
+                self.events += 1
+                if event.event == b"error":
+                    self.fault = _stream_fault(event.data)
+                if self.fault is not None or self._inspect(event):
+                    out.append(raw)
+                if self.fault is not None:
+                    break
+            inside = False
         return out[0] if len(out) == 1 else b"".join(out)
 
     def end(self, *, framed: bool) -> Fault | None:
@@ -86,12 +116,23 @@ class StreamInspector:
             return Fault(CUT, "the upstream closed the connection in the middle of its stream")
         return None
 
-    def _is_typed(self) -> bool:
-        """Whether errors are told by the event's own data (read in `_inspect`) rather than by its name."""
-        return False
-
     def _inspect(self, event: Event) -> bool:
         """Read one event. False: it is not given back."""
+        self.content = True
+        return True
+
+    def _oversize(self, beginning: bytes) -> None:
+        """Read what little is known of an event that passes undecoded."""
+
+    def _odd_shape(self, payload: bytes) -> bool:
+        """JSON whose fields have other types than the API's: passed on, and taken for content."""
+        try:
+            value = _decode_any(payload)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            self.malformed += 1
+            return False
+        if _says_error(value):
+            self.fault = _stream_fault(payload)
         self.content = True
         return True
 
@@ -112,13 +153,16 @@ class ChatInspector(StreamInspector):
     it is JSON because the first was, and says nothing new because the text is all that differs.
     """
 
-    __slots__ = ("_lessons", "_open", "_seen", "frame")
+    __slots__ = ("_done", "_learned", "_lessons", "_open", "_seen", "_tail", "frame")
 
     def __init__(self, include_usage: bool = True) -> None:
         super().__init__(include_usage)
-        self._seen: set[int] = set()
-        self._open: set[int] = set()
+        self._seen: set[int | None] = set()
+        self._open: set[int | None] = set()
+        self._done = False
         self._lessons = 0
+        self._learned: tuple[bytes, bytes] | None = None
+        self._tail = b""  # of the event that was learned from
         self.frame: tuple[bytes, bytes] | None = None
         """What stands around the text of a content event, behind it with the CRLF of a chunk; None: decode the next."""
 
@@ -152,13 +196,18 @@ class ChatInspector(StreamInspector):
             and len(data) <= 65536
         ):
             self.events += 1
-            return data if self._chunk(data[6:-2], data) else b""
-        self.frame = None
-        return super().feed(data)
+            out = data if self._chunk(data[6:-2], data) else b""
+        else:
+            out = super().feed(data)
+            # What was learned still holds, but only from where an event begins.
+            self.frame = None if self._splitter.mid_event else self._learned
+        if self.fault is not None:
+            self.frame = None  # nothing follows a fault
+        return out
 
     def _inspect(self, event: Event) -> bool:
         if event.data == _DONE:
-            self.terminal = True
+            self._done = self.terminal = True
             return True
         return self._chunk(event.data, b"")
 
@@ -171,55 +220,70 @@ class ChatInspector(StreamInspector):
         except msgspec.DecodeError:
             self.malformed += 1
             return False
+        if not payload.isascii() and not _is_utf8(payload):  # the decoder does not look into what it skips
+            self.malformed += 1
+            return False
         if chunk.error or chunk.object == "error":
             self.fault = _stream_fault(payload)
             return True
+        choices = chunk.choices
+        if chunk.timings is not ABSENT:
+            if self.usage is self._earlier:  # no better report came yet
+                self.usage = chunk.timings
+            self._earlier = chunk.timings
         if chunk.usage is not ABSENT and present(chunk.usage):
             self.usage = chunk.usage
-            if chunk.choices is not None and not chunk.choices and not self.include_usage:
+            if choices is not None and not choices and not self.include_usage:
                 return False
-        elif chunk.timings is not ABSENT and not present(self.usage):
-            self.usage = chunk.timings
-        for choice in chunk.choices or ():
+        for choice in choices or ():
             index = choice.index
             if index not in self._seen:
                 self._seen.add(index)
                 self._open.add(index)
-            if choice.finish_reason is not None:
+                self.terminal = self._done
+            if choice.finish_reason:  # some write "" where there is none yet
                 self._open.discard(index)
                 self.content = True
-                self.terminal = not self._open
+                self.terminal = self._done or not self._open
             elif (delta := choice.delta) is not None:
                 if not self.content:
                     self.content = delta.has_content()
                 if event and self._lessons < _MAX_LESSONS and type(delta.content) is str:
-                    self._learn(event, delta.content.encode())
+                    learned = self._learned
+                    if learned is None or not (event.startswith(learned[0]) and event.endswith(self._tail)):
+                        self._learn(event, delta.content.encode(), chunk)
             elif choice.text:
                 self.content = True
         return True
 
-    def _learn(self, event: bytes, text: bytes) -> None:
+    def _learn(self, event: bytes, text: bytes, chunk: Chunk) -> None:
+        """Keep what stands around the text, if an event with another text there says nothing else that is new."""
         self._lessons += 1
         start = event.find(b'"content":"') + 11
+        if start == 10:
+            start = event.find(b'"content": "') + 12  # as Python's json writes it
         end = start + len(text)
-        # Nothing is learned where the text needs escapes, or the key stands for something else too.
-        if start > 10 and text and event[start : end + 1] == text + b'"' and event.count(b'"content":') == 1:
-            self.frame = (event[:start], event[end:] + b"\r\n")
-
-    def _odd_shape(self, payload: bytes) -> bool:
-        """JSON whose fields have other types than the API's: passed on, and taken for content."""
-        try:
-            value = _decode_any(payload)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            self.malformed += 1
-            return False
-        if isinstance(value, dict) and value.get("error"):  # pyright: ignore[reportUnknownMemberType] # any JSON
-            self.fault = _stream_fault(payload)
-        self.content = True
-        return True
+        if (
+            # Where the text needs escapes, or the key stands for something else too, it is not plain what is text.
+            (
+                start > 11
+                and text
+                and event[start : end + 1] == text + b'"'
+                and event.count(b'"content":') == 1
+            )
+            # Counts and other choices say something each time.
+            and (chunk.choices is not None and len(chunk.choices) == 1)
+            and chunk.timings is ABSENT
+            and not present(chunk.usage)
+        ):
+            self._tail = event[end:]
+            self._learned = self.frame = (event[:start], self._tail + b"\r\n")
 
     def _finished(self) -> bool:
         return self.terminal
+
+
+_EVENT_TYPE = re.compile(rb"(?:event: ?([\w.]+)\r?\n|data: ?\{\"type\": ?\"([\w.]+)\")")
 
 
 class _TypedInspector(StreamInspector):
@@ -227,29 +291,46 @@ class _TypedInspector(StreamInspector):
 
     __slots__ = ()
 
-    def _is_typed(self) -> bool:
-        return True
+    _PRELUDE: frozenset[str] = frozenset()
+    """Types that show a client nothing yet."""
+    _TERMINAL: frozenset[str] = frozenset()
+    """Types that end an answer."""
 
     def _inspect(self, event: Event) -> bool:
+        payload = event.data
+        if payload == _DONE:
+            return True
         try:
-            value = decode_typed_event(event.data)
+            value = decode_typed_event(payload)
         except msgspec.ValidationError:
-            self.content = True
-            return True
+            return self._odd_shape(payload)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            self.malformed += event.data != _DONE
-            return event.data == _DONE
-        if value.type == "error" or (not value.type and value.error):
-            self.fault = _stream_fault(event.data)
+            self.malformed += 1
+            return False
+        if not payload.isascii() and not _is_utf8(payload):
+            self.malformed += 1
+            return False
+        kind = value.type
+        if kind == "error" or (not kind and value.error) or (kind == "response.failed" and not self.content):
+            self.fault = _stream_fault(payload)
             return True
-        for holder in (value, value.response, value.message):
-            if holder is not None and present(holder.usage):
-                self.usage = holder.usage
-        self._typed(value.type, event.data)
+        if isinstance(value.message, Message) and present(value.message.usage):
+            self.usage = self._earlier = value.message.usage
+        elif isinstance(value.response, Response) and present(value.response.usage):
+            self.usage = value.response.usage
+        elif present(value.usage):
+            self.usage = value.usage
+        if kind in self._TERMINAL:
+            self.terminal = self.content = True
+        elif kind not in self._PRELUDE:
+            self.content = True
         return True
 
-    def _typed(self, kind: str, payload: bytes) -> None:
-        raise NotImplementedError
+    def _oversize(self, beginning: bytes) -> None:
+        # The last event of /responses holds the whole answer, which is over the limit if that has images.
+        named = _EVENT_TYPE.match(beginning)
+        if named is not None and (named[1] or named[2]).decode("ascii") in self._TERMINAL:
+            self.terminal = True
 
     def _finished(self) -> bool:
         return self.terminal
@@ -270,14 +351,7 @@ class ResponsesInspector(_TypedInspector):
             "keepalive",
         )
     )
-
-    def _typed(self, kind: str, payload: bytes) -> None:
-        if kind == "response.failed" and not self.content:
-            self.fault = _stream_fault(payload)
-        elif kind in ("response.completed", "response.incomplete", "response.failed"):
-            self.terminal = self.content = True
-        elif kind not in self._PRELUDE:
-            self.content = True
+    _TERMINAL = frozenset(("response.completed", "response.incomplete", "response.failed"))
 
 
 class MessagesInspector(_TypedInspector):
@@ -285,11 +359,8 @@ class MessagesInspector(_TypedInspector):
 
     __slots__ = ()
 
-    def _typed(self, kind: str, payload: bytes) -> None:
-        if kind == "message_stop":
-            self.terminal = self.content = True
-        elif kind not in ("message_start", "ping", "content_block_start"):
-            self.content = True
+    _PRELUDE = frozenset(("message_start", "ping", "content_block_start"))
+    _TERMINAL = frozenset(("message_stop",))
 
 
 INSPECTORS: dict[str, type[StreamInspector]] = {
@@ -307,6 +378,14 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _says_error(value: Any) -> bool:
+    """Whether decoded JSON is an error in one of the forms that the inspectors know."""
+    if not isinstance(value, dict):
+        return False
+    fields = cast("dict[str, Any]", value)
+    return bool(fields.get("error")) or fields.get("object") == "error" or fields.get("type") == "error"
 
 
 def _stream_fault(payload: bytes) -> Fault:

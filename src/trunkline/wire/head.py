@@ -8,7 +8,6 @@ request: what is not plainly right is refused, and nothing refused is ever passe
 """
 
 import re
-
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,7 +23,8 @@ _REQUEST = re.compile(rb"(" + _TOKEN + rb"{1,32}) ([!-\"$-\[\]-~]++) HTTP/1\.([0
 _RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t -~\x80-\xff]*+)?\r\n" + _FIELDS)
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _BARE_CR = re.compile(rb"\r(?!\n)")
-_BAD_HOST = re.compile(rb"[^!-~]|[/?#@\\,]")
+# RFC 9112 3.2: `uri-host [":" port]`, empty where the target has no authority; `,` would be two hosts to some.
+_HOST = re.compile(rb"(?:\[[0-9A-Za-z:.%_~-]+\]|[0-9A-Za-z._~%!$&'()*+;=-]*+)(?::[0-9]*+)?")
 # Two readings of one of these would be two different requests.
 _ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"expect")
 _MAX_LENGTH_DIGITS = 18  # below 2**63 in every language
@@ -91,7 +91,7 @@ def parse_request(head: bytes, max_headers: int) -> RequestHead | Fault:
     if host is None:
         if minor == b"1":
             return Fault(BAD_FRAMING, "no host header")
-    elif _BAD_HOST.search(host):
+    elif not _HOST.fullmatch(host):
         return Fault(BAD_FRAMING, "malformed host header")
     length = _request_length(fields, minor == b"1")
     if isinstance(length, Fault):
@@ -114,11 +114,10 @@ def parse_response(head: bytes, *, no_body: bool) -> ResponseHead | str:
     coding = fields.get(b"transfer-encoding")
     named = fields.get(b"content-length")
     if len(fields) != len(headers):
-        for name, value in headers:
-            if name == b"transfer-encoding" and value != coding:
-                return "several transfer codings"
-            if name == b"content-length" and value != named:
-                return "several different content-length headers"
+        if sum(name == b"transfer-encoding" for name, _ in headers) > 1:
+            return "several transfer codings"
+        if any(name == b"content-length" and value != named for name, value in headers):
+            return "several different content-length headers"
     keep_alive = _keep_alive(headers, fields, minor == b"1")
     if no_body or status < 200 or status == 204 or status == 304:
         length = 0
@@ -128,6 +127,8 @@ def parse_response(head: bytes, *, no_body: bool) -> ResponseHead | str:
         if coding.lower() != b"chunked":
             return "unknown transfer coding"
         length = CHUNKED
+        # An HTTP/1.0 server does not know the coding, so some other hop put it there (RFC 9112 6.1).
+        keep_alive = keep_alive and minor == b"1"
     elif named is not None:
         if not named.isdigit() or len(named) > _MAX_LENGTH_DIGITS:
             return "malformed content-length"
@@ -147,18 +148,21 @@ class RequestHeads:
 
     def __init__(self, max_headers: int) -> None:
         self._max_headers = max_headers
+        # Two tables, because a head with its digits cut out is the same bytes as one that came without any.
         self._known: dict[bytes, RequestHead] = {}
+        self._sized: dict[bytes, RequestHead] = {}
 
     def read(self, raw: bytes) -> tuple[RequestHead, int] | Fault:
         """The head and the length of its body."""
         key, digits = _without_length(raw)
-        head = self._known.get(key)
+        known = self._sized if digits else self._known
+        head = known.get(key)
         if head is not None:
             return head, int(digits) if digits else head.length
         parsed = parse_request(raw, self._max_headers)
         if isinstance(parsed, Fault):
             return parsed
-        _remember(self._known, key, parsed)
+        _remember(known, key, parsed)
         return parsed, parsed.length
 
 
@@ -167,6 +171,7 @@ class ResponseHeads:
 
     def __init__(self) -> None:
         self._known: dict[bytes, ResponseHead] = {}
+        self._sized: dict[bytes, ResponseHead] = {}
 
     def read(self, raw: bytes, *, no_body: bool) -> tuple[ResponseHead, int] | str:
         """The head and the length of its body."""
@@ -174,15 +179,17 @@ class ResponseHeads:
             parsed = parse_response(raw, no_body=True)
             return parsed if isinstance(parsed, str) else (parsed, 0)
         key, digits = _without_length(raw)
-        head = self._known.get(key)
+        known = self._sized if digits else self._known
+        head = known.get(key)
         if head is not None:
             return head, int(digits) if digits and head.length > 0 else head.length
         parsed = parse_response(raw, no_body=False)
         if isinstance(parsed, str):
             return parsed
-        # 204, 304 and an empty body have no length whatever they name, so the digits do not tell it.
-        if parsed.length:
-            _remember(self._known, key, parsed)
+        # 204, 304 and an empty body have no length whatever they name, so the digits do not tell it; where the
+        # length is named twice they are only half of it.
+        if parsed.length and not (digits and _named_twice(parsed.headers)):
+            _remember(known, key, parsed)
         return parsed, parsed.length
 
 
@@ -215,15 +222,24 @@ def _remember(known: dict[bytes, _HeadT], key: bytes, head: _HeadT) -> None:
         known[key] = head
 
 
+def _named_twice(headers: Headers) -> bool:
+    return [name for name, _ in headers].count(b"content-length") > 1
+
+
 def hop_by_hop(headers: Headers) -> frozenset[bytes]:
     """The names that the Connection header adds to the fields of this hop only (RFC 9110 7.6.1)."""
     return frozenset(
-        token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")
+        token.strip().lower()
+        for name, value in headers
+        if name == b"connection"
+        for token in value.split(b",")
     )
 
 
 def _fields(block: bytes) -> tuple[Headers, dict[bytes, bytes]]:
-    headers = [(n.lower(), v.strip()) for n, _, v in [line.partition(b":") for line in block.split(b"\r\n")[:-1]]]
+    headers = [
+        (n.lower(), v.strip()) for n, _, v in [line.partition(b":") for line in block.split(b"\r\n")[:-1]]
+    ]
     return headers, dict(headers)
 
 
@@ -247,8 +263,11 @@ def _request_length(fields: dict[bytes, bytes], is_1_1: bool) -> int | Fault:
 
 def _keep_alive(headers: Headers, fields: dict[bytes, bytes], is_1_1: bool) -> bool:
     connection = fields.get(b"connection")
-    if connection is None or connection == b"keep-alive":
-        return is_1_1 or connection is not None
+    if connection is None:
+        return is_1_1
+    # `fields` holds the last line only; an earlier one may say `close`, which wins.
+    if connection == b"keep-alive" and len(fields) == len(headers):
+        return True
     tokens = hop_by_hop(headers)
     return b"close" not in tokens and (is_1_1 or b"keep-alive" in tokens)
 

@@ -41,7 +41,7 @@ class Delta(msgspec.Struct, gc=False):
 class Choice(msgspec.Struct, gc=False):
     """One choice of a chunk; `text` is the completions surface."""
 
-    index: int = 0
+    index: int | None = 0
     delta: Delta | None = None
     finish_reason: str | None = None
     text: str | None = None
@@ -71,11 +71,14 @@ class Message(msgspec.Struct, gc=False):
 
 
 class TypedEvent(msgspec.Struct, gc=False):
-    """A data event of /responses or /messages: both name their type in the data."""
+    """A data event of /responses or /messages: both name their type in the data.
 
-    type: str = ""
-    response: Response | None = None
-    message: Message | None = None
+    `message` is the text of an `error` event of /responses.
+    """
+
+    type: str | None = None
+    response: Response | str | None = None
+    message: Message | str | None = None
     usage: msgspec.Raw = ABSENT
     error: Any = None
 
