@@ -10,10 +10,11 @@ afterwards the stream ends with an in-band error, anything else without the end 
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from trunkline.engine.answer_head import answer_block, gateway_block
 from trunkline.engine.relay import Relay
+from trunkline.engine.sink import Sink
 from trunkline.errors import (
     CLIENT_GONE,
     ERROR_IN_STREAM,
@@ -21,6 +22,7 @@ from trunkline.errors import (
     IDLE_TIMEOUT,
     INTERNAL,
     INVALID_REQUEST,
+    RESET,
     SHUTTING_DOWN,
     STALE,
     TOTAL_TIMEOUT,
@@ -29,7 +31,6 @@ from trunkline.errors import (
 from trunkline.net.dns import ConnectFailed
 from trunkline.net.http1_client import ClientConnection
 from trunkline.policy.record import AttemptRecord, UsageRecord
-from trunkline.routing.backend import TimeoutSettings
 from trunkline.routing.faults import tries_next
 from trunkline.wire.chunked import LAST_CHUNK, encode_chunk
 from trunkline.wire.error_body import render, sse_error
@@ -44,42 +45,14 @@ if TYPE_CHECKING:
     from trunkline.engine.upstream import Upstream
 
 KEEP_ALIVE = comment(b"keep-alive")
-_SSE_HEAD = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
+_SSE_HEAD = (
+    b"content-type: text/event-stream; charset=utf-8\r\n"
+    b"cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
+)
 _NEVER = float("inf")
-
-
-class Sink(Protocol):
-    """Where an answer goes: a client connection, or a Python program."""
-
-    @property
-    def writable(self) -> bool:
-        """Whether more can be taken now."""
-        ...
-
-    def respond(self, status: int, block: bytes, body: bytes) -> None:
-        """A whole answer; `block` are header lines."""
-
-    def head(self, status: int, block: bytes, length: int | None = None) -> None:
-        """The head of a streamed answer."""
-
-    def data(self, data: bytes) -> None:
-        """Body bytes."""
-
-    def framed(self) -> Callable[[bytes], None] | None:
-        """Where bytes may be written that are one chunk of the body already; None if chunks mean nothing here."""
-        ...
-
-    def end(self) -> None:
-        """The body is whole."""
-
-    def fail(self) -> None:
-        """The body cannot be finished."""
-
-    def done(self) -> None:
-        """Nothing more will be sent."""
-
-    def pause_body(self, paused: bool) -> None:
-        """Stop or go on sending the request body."""
+LAST_WORD = 2.0
+"""Seconds of silence after a stream's terminal event: then nothing more (usage) is to come, and clients wait for the
+end of the body before they use the connection again."""
 
 
 class Exchange:
@@ -91,11 +64,13 @@ class Exchange:
     _replaced = False
     _relay: Relay | None = None
     _opening: asyncio.Task[None] | None = None
-    _backlog: list[bytes] | None = None  # pieces of a streamed request body that wait for a connection
+    # Pieces of a streamed request body that wait for a connection, each with whether it is the last.
+    _backlog: list[tuple[bytes, bool]] | None = None
     _spilled = False  # part of a streamed request body went upstream and cannot be sent again
+    _bytes_in = 0  # of a streamed request body, behind its first piece
     committed = False
-    committed_at = 0.0
     _head_sent = False
+    _head_at = 0.0
     _over = False
     _status = 0
     bytes_out = 0
@@ -103,7 +78,9 @@ class Exchange:
     _first_token_at = _NEVER
     _hold_at = _NEVER
 
-    def __init__(self, runtime: "Runtime", call: Call, sink: Sink, candidates: "tuple[Upstream, ...]") -> None:
+    def __init__(
+        self, runtime: "Runtime", call: Call, sink: Sink, candidates: "tuple[Upstream, ...]"
+    ) -> None:
         self._runtime = runtime
         self._sink = sink
         self._candidates = candidates
@@ -118,7 +95,8 @@ class Exchange:
             self._hold_at = now + runtime.settings.server.hold_head
 
     def __repr__(self) -> str:
-        return f"<Exchange {self.call.request_id.decode()} attempt {len(self._attempts) + 1} committed={self.committed}>"
+        attempt = len(self._attempts) + 1
+        return f"<Exchange {self.call.request_id.decode()} attempt {attempt} committed={self.committed}>"
 
     def naming(self) -> bytes:
         """The header lines that say who answered."""
@@ -153,30 +131,41 @@ class Exchange:
                 try:
                     connection = await self._candidates[self._index].pool.open(fresh=fresh)
                 except ConnectFailed as failed:
-                    self._note(failed.fault, None)
-                    if self._next(failed.fault):
-                        continue
+                    fault = failed.fault
+                else:
+                    if not connection.closed:
+                        self._opening = None
+                        self._send(connection)
+                        return
+                    # It was lost between the moment it was had and this one.
+                    kind = STALE if connection.used else RESET
+                    fault = Fault(kind, "the upstream closed the connection before the request was sent")
+                self._note(fault, None)
+                if not self._next(fault):
                     self._opening = None
-                    self._finish(failed.fault)
+                    self._finish(fault)
                     return
-                self._opening = None
-                self._send(connection)
-                return
-        except Exception as error:
-            self._runtime.alarm("exchange", error)
+        except Exception as error:  # noqa: BLE001 # a client must get its end, whatever went wrong
             self._opening = None
-            self._finish(Fault(INTERNAL, "the gateway failed; see its log"))
+            self.broke(error)
 
     def _send(self, connection: ClientConnection) -> None:
         upstream = self._candidates[self._index]
         call = self.call
         backlog, self._backlog = self._backlog, None
+        if backlog is not None:
+            length = call.length
+        elif call.body or call.method == b"POST":
+            length = len(call.body)
+        else:
+            length = None
         try:
-            length = call.length if backlog is not None else (len(call.body) if call.body or call.method == b"POST" else None)
             head = upstream.head(call, length)
         except ValueError as error:
             connection.abort()
-            self._finish(Fault(INVALID_REQUEST, str(error)))
+            fault = Fault(INVALID_REQUEST, str(error))
+            self._note(fault, None)
+            self._finish(fault)
             return
         self._relay = relay = Relay(self, connection, own_credential=upstream.own_credential)
         no_body = call.method == b"HEAD"
@@ -184,25 +173,26 @@ class Exchange:
             connection.send(head, call.body, relay, no_body=no_body)
         else:
             self._spilled = True
+            self._sink.pause_body(False)  # before anything is written: the upstream may not take it all
             body = encode_chunk(call.body) if call.length == CHUNKED else call.body
             connection.send(head, body, relay, no_body=no_body, partial=True)
-            self._sink.pause_body(False)
-            for piece in backlog:
-                self.on_piece(piece, False)
+            for piece, last in backlog:
+                self._pass_piece(piece, last)
         self._tried_at = connection.sent_at
         if self._events_asked and self._index + 1 < len(self._candidates):
             self._first_token_at = connection.sent_at + self._runtime.first_token(upstream, call)
-        if not self._sink.writable and self.committed:
-            relay.pause(True)
 
     def settled(self, relay: Relay, fault: Fault | None) -> None:
         """The present attempt is over; called by its relay."""
-        self._note(fault, relay)
-        if fault is not None and self._next(fault):
-            self._relay = None
-            self._opening = asyncio.get_running_loop().create_task(self._open())
-        else:
-            self._finish(fault)
+        try:
+            self._note(fault, relay)
+            if fault is not None and self._next(fault):
+                self._relay = None
+                self._opening = asyncio.get_running_loop().create_task(self._open())
+            else:
+                self._finish(fault)
+        except Exception as error:  # noqa: BLE001 # no other callback comes that could end the answer
+            self.broke(error)
 
     def _next(self, fault: Fault) -> bool:
         """Whether another attempt is made, and which: the same backend on a fresh connection, or the next one."""
@@ -239,12 +229,19 @@ class Exchange:
     def commit(self, relay: Relay, length: int | None) -> None:
         """Content is about to be sent: no other backend from here on."""
         self.committed = True
-        self.committed_at = self._runtime.clock.read()
         if not self._head_sent:
             self._head_sent = True
+            self._head_at = self._runtime.clock.read()
             assert relay.head is not None
             self._status = relay.status
             self._sink.head(relay.status, answer_block(self, relay.head, decoded=relay.decoded), length)
+        if not self._sink.writable:  # an earlier answer on the same connection has not been read yet
+            relay.pause(True)
+
+    @property
+    def promised(self) -> bool:
+        """Whether the client was told to expect events before any backend had sent one."""
+        return self._head_sent and not self.committed
 
     def send(self, data: bytes) -> None:
         """Body bytes to the client."""
@@ -257,16 +254,18 @@ class Exchange:
 
     def deliver(self, relay: Relay, body: bytes) -> None:
         """A whole answer to the client."""
-        self.committed = True
-        self.committed_at = self._runtime.clock.now
-        assert relay.head is not None
-        if self._head_sent:  # the client was promised events
-            self.send(b"data: %b\n\ndata: [DONE]\n\n" % body.replace(b"\n", b" "))
-            return
-        self._head_sent = True
+        head = relay.head
+        assert head is not None
+        self.committed = self._head_sent = True
+        self._head_at = self._runtime.clock.now
         self._status = relay.status
         self.bytes_out += len(body)
-        self._sink.respond(relay.status, answer_block(self, relay.head, decoded=relay.decoded), body)
+        block = answer_block(self, head, decoded=relay.decoded)
+        if not body and self.call.method == b"HEAD" and relay.status not in (204, 304):
+            named = head.fields.get(b"content-length", b"")
+            self._sink.head(relay.status, block, int(named) if named.isdigit() else None)
+        else:
+            self._sink.respond(relay.status, block, body)
 
     def pause_request(self, paused: bool) -> None:
         """The upstream stopped, or began again, to take the request body."""
@@ -282,9 +281,13 @@ class Exchange:
 
     def on_piece(self, data: bytes, last: bool, connection: object = None) -> None:
         """More of a streamed request body."""
+        self._bytes_in += len(data)
         if self._backlog is not None:
-            self._backlog.append(data)
-            return
+            self._backlog.append((data, last))
+        else:
+            self._pass_piece(data, last)
+
+    def _pass_piece(self, data: bytes, last: bool) -> None:
         if self._relay is None:
             return
         if self.call.length == CHUNKED:
@@ -304,6 +307,17 @@ class Exchange:
         """The gateway stops and cannot wait any longer."""
         self._cut(Fault(SHUTTING_DOWN, "the gateway is shutting down", retry_after=1.0))
 
+    def broke(self, error: Exception) -> None:
+        """The gateway itself failed while it served this call: no attempt goes on, the client gets an end."""
+        self._runtime.alarm("exchange", error)
+        if self._relay is not None:
+            self._relay.abandon()
+        if not self._over:
+            self._finish(Fault(INTERNAL, "the gateway failed; see its log"))
+        elif self in self._runtime.live:  # it failed at its very end
+            self._runtime.live.discard(self)
+            self._sink.fail()
+
     def _cut(self, fault: Fault) -> None:
         if self._over:
             return
@@ -320,18 +334,23 @@ class Exchange:
 
     def sweep(self, now: float) -> None:
         """Called every 100 ms."""
+        if self._over:  # by what the sweep did to another
+            return
         relay = self._relay
         if relay is not None:
             relay.look(now)
         if not self.committed and now >= self._total_at:
-            self._cut(Fault(TOTAL_TIMEOUT, f"no answer within {self._timeouts().total:g} s"))
+            self._cut(Fault(TOTAL_TIMEOUT, f"no answer within {self._total_at - self._started:g} s"))
             return
-        if relay is not None and relay.streaming and now - relay.last_at > self._timeouts().idle:
-            if relay.finished_but_open:
+        if relay is not None and relay.streaming:
+            idle = self._candidates[self._index].settings.timeouts.idle
+            silence = now - relay.last_at
+            if relay.finished_but_open and silence > min(idle, LAST_WORD):
                 relay.finish_early()
-            else:
-                relay.fail(Fault(IDLE_TIMEOUT, f"the upstream was silent for {self._timeouts().idle:g} s"))
-            return
+                return
+            if silence > idle:
+                relay.fail(Fault(IDLE_TIMEOUT, f"the upstream was silent for {idle:g} s"))
+                return
         if self.committed:
             return
         if relay is not None and now >= self._first_token_at:
@@ -344,12 +363,10 @@ class Exchange:
             self._hold_at = now + self._runtime.settings.server.hold_head
             if not self._head_sent:
                 self._head_sent = True
+                self._head_at = now
                 self._status = 200
                 self._sink.head(200, _SSE_HEAD + gateway_block(self))
             self._sink.data(KEEP_ALIVE)
-
-    def _timeouts(self) -> TimeoutSettings:
-        return self._candidates[self._index].settings.timeouts
 
     # the end
 
@@ -367,7 +384,8 @@ class Exchange:
         elif not self._head_sent:
             self._refuse(fault)
         elif self._can_say_error():
-            if fault.kind is not ERROR_IN_STREAM or not self.committed:  # else the client has the upstream's own
+            # An error event of the upstream's own has gone to the client with the content before it.
+            if fault.kind is not ERROR_IN_STREAM or not self.committed:
                 self.send(sse_error(fault, self.call.surface, self.call.request_id.decode()))
             sink.end()
             sink.done()
@@ -385,12 +403,12 @@ class Exchange:
     def _refuse(self, fault: Fault) -> None:
         """No content was sent: the client gets an ordinary error answer, the upstream's own if there is one."""
         answer = fault.answer
-        self._status = status = answer.status if answer is not None else fault.http_status
-        if answer is not None and not 300 <= status < 400:
+        self._head_at = self._runtime.clock.now
+        self._status = status = fault.http_status if answer is None else answer.status
+        if answer is not None:
             block = answer_block(self, answer, decoded=self._relay is not None and self._relay.decoded)
             body = answer.body
         else:
-            self._status = status = fault.http_status
             block = b"content-type: application/json\r\n" + gateway_block(self)
             body = render(fault, dialect_of(self.call.surface), self.call.request_id.decode())
         if fault.retry_after is not None and answer is None:
@@ -420,9 +438,9 @@ class Exchange:
                 self._status or (fault.http_status if fault is not None else 0),
                 "" if fault is None else fault.kind.name,
                 self._started,
-                self.committed_at,
+                self._head_at,
                 runtime.clock.now,
-                len(call.body),
+                len(call.body) + self._bytes_in,
                 self.bytes_out + (relay.forwarded if relay is not None else 0),
             )
         )

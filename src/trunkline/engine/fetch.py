@@ -7,7 +7,7 @@ await and use timers.
 import asyncio
 
 from trunkline.engine.upstream import Upstream
-from trunkline.errors import CONNECT_TIMEOUT, Answer, Fault
+from trunkline.errors import CONNECT_TIMEOUT, RESET, Answer, Fault
 from trunkline.net.dns import ConnectFailed
 from trunkline.net.http1_client import ClientConnection
 from trunkline.wire.head import Headers, ResponseHead
@@ -64,24 +64,25 @@ class _Collector:
             self._outcome.set_result(fault)
 
 
-async def fetch(upstream: Upstream, target: bytes, timeout: float, headers: Headers | None = None) -> Answer | Fault:
+async def fetch(
+    upstream: Upstream, target: bytes, timeout: float, headers: Headers | None = None
+) -> Answer | Fault:
     """GET a gateway path from a backend within `timeout` seconds; what went wrong is a fault."""
-    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[Answer | Fault] = asyncio.get_running_loop().create_future()
     connection: ClientConnection | None = None
     try:
         async with asyncio.timeout(timeout):
             connection = await upstream.pool.open(fresh=True)
-            outcome: asyncio.Future[Answer | Fault] = loop.create_future()
+            if connection.closed:
+                return Fault(RESET, "the upstream closed the connection before the request was sent")
             head = upstream.head(_Question(target, headers or []), None)
             connection.send(head, b"", _Collector(connection, outcome))
             return await outcome
     except ConnectFailed as failed:
         return failed.fault
     except TimeoutError:
-        if connection is not None:
-            connection.abort()
         return Fault(CONNECT_TIMEOUT, f"no answer within {timeout:g} s")
-    except asyncio.CancelledError:
-        if connection is not None:
+    finally:
+        # Once it was answered the connection is back in its pool, perhaps in use again.
+        if connection is not None and (outcome.cancelled() or not outcome.done()):
             connection.abort()
-        raise

@@ -31,6 +31,7 @@ MAX_ERROR = 1024 * 1024
 MAX_HELD_EVENTS = 1024 * 1024
 """Bytes of events without content that are held before the stream is committed all the same."""
 
+_NO_EVENTS = "the upstream answered without a stream where a stream had been promised"
 _WAITING, _WHOLE, _EVENTS, _RAW, _OVER = range(5)
 
 
@@ -39,6 +40,11 @@ class Owner(Protocol):
 
     call: Call
     committed: bool
+
+    @property
+    def promised(self) -> bool:
+        """Whether the client was told to expect events before any came."""
+        ...
 
     def commit(self, relay: "Relay", length: int | None) -> None:
         """Send the head of the answer, if it has not been sent."""
@@ -88,8 +94,11 @@ class Relay:
 
     @property
     def streaming(self) -> bool:
-        """Whether silence between two reads counts: the head has come, and the client takes what comes."""
-        return self._phase in (_EVENTS, _RAW) and not self._paused
+        """Whether silence between two reads counts: the body has begun, and the client takes what comes.
+
+        A head alone does not count: servers send it at once, and then read a long prompt.
+        """
+        return self._phase in (_EVENTS, _RAW) and self.bytes_in > 0 and not self._paused
 
     def look(self, now: float) -> None:
         """Notice bytes that went the short way; called by the sweep, so exact to 100 ms."""
@@ -155,8 +164,11 @@ class Relay:
         self.first_byte_at = self.last_at = self.connection.clock.read()
         kind = head.fields.get(b"content-type", b"").lower()
         call = self._owner.call
-        if head.status >= 300:
+        if head.status >= 300 and head.status != 304:
             self._phase = _WHOLE
+        elif call.method == b"HEAD":
+            self._phase = _WHOLE
+            return
         elif kind.startswith(b"text/event-stream"):
             self._phase = _EVENTS
             self._inspector = INSPECTORS.get(call.surface, StreamInspector)(call.include_usage)
@@ -183,12 +195,13 @@ class Relay:
             except BadEncodingError as error:
                 self.fail(Fault(MALFORMED, f"the upstream's answer cannot be read: {error}"))
                 return
+            if not data:
+                return
         if self._phase == _EVENTS:
             self._event_bytes(data)
         elif self._phase == _RAW:
-            if not self._owner.committed:
-                self._owner.commit(self, self._raw_length())
-            self._owner.send(data)
+            if self._owner.committed or self._begin_raw():
+                self._owner.send(data)
         elif self._phase == _WHOLE:
             self._held.append(data)
             self._held_size += len(data)
@@ -204,10 +217,9 @@ class Relay:
             self._end_of_events(framed)
         elif self._phase == _RAW:
             self._phase = _OVER
-            if not self._owner.committed:
-                self._owner.commit(self, self._raw_length())
             # Close-delimited is the one framing that cannot tell an end from a cut.
-            self._owner.settled(self, None)
+            if self._owner.committed or self._begin_raw():
+                self._owner.settled(self, None)
         elif self._phase == _WHOLE:
             self._end_of_whole(framed)
 
@@ -242,7 +254,8 @@ class Relay:
             self._held_size += len(out)
         if inspector.content or self._held_size > MAX_HELD_EVENTS:
             owner.commit(self, None)
-            owner.send(self._take_held())
+            if held := self._take_held():
+                owner.send(held)
             self._open_short_way(inspector)
             if inspector.fault is not None:
                 self.fail(inspector.fault)
@@ -277,15 +290,26 @@ class Relay:
         head = self.head
         assert head is not None
         body = self._take_held()
-        if head.status >= 300:
+        if head.status >= 300 and head.status != 304:
             retry_after = parse_retry_after(head.fields)
             answer = Answer(head.status, head.headers, body)
             self._owner.settled(self, classify(answer, retry_after, own_credential=self.own_credential))
             return
-        fault = self._check_json(body, framed) if body else None
+        fault = self._check_json(body, framed) if body else self._check_empty(framed)
+        if fault is None and self._owner.promised:
+            fault = Fault(MALFORMED, _NO_EVENTS)
         if fault is None:
             self._owner.deliver(self, body)
         self._owner.settled(self, fault)
+
+    def _check_empty(self, framed: bool) -> Fault | None:
+        """Whether an answer may be empty: what asked a model for something may not."""
+        call = self._owner.call
+        if not framed:
+            return Fault(CUT, "the upstream closed the connection before its answer")
+        if call.method == b"POST" and call.surface != "other" and self.status == 200:
+            return Fault(MALFORMED, "the upstream's answer is empty")
+        return None
 
     def _check_json(self, body: bytes, framed: bool) -> Fault | None:
         """Whether a 200 with a JSON body is what it claims to be; takes the usage from it."""
@@ -299,7 +323,10 @@ class Relay:
                 return None
             kind = MALFORMED if framed else CUT
             return Fault(kind, "the upstream's answer says it is JSON and is not")
-        if whole.error or whole.object == "error":
+        # Elsewhere an object with an `error` may be a thing that failed (a job, a stored response), truly told.
+        if whole.object == "error" or (
+            whole.error and (whole.object is None or self._owner.call.surface != "other")
+        ):
             info = extract_message(body)
             return Fault(ERROR_IN_200, f"the upstream answered 200 with an error: {info.message}")
         self._usage = whole.usage if present(whole.usage) else whole.timings
@@ -312,9 +339,16 @@ class Relay:
             self._end_of_whole(True)
             return
         self._phase = _RAW
-        if not self._owner.committed:
-            self._owner.commit(self, self._raw_length())
-        self._owner.send(self._take_held())
+        if self._begin_raw():
+            self._owner.send(self._take_held())
+
+    def _begin_raw(self) -> bool:
+        """Commit to a body that is passed as it comes; False if the client waits for events."""
+        if self._owner.promised:
+            self.fail(Fault(MALFORMED, _NO_EVENTS))
+            return False
+        self._owner.commit(self, self._raw_length())
+        return True
 
     def _take_held(self) -> bytes:
         held = self._held[0] if len(self._held) == 1 else b"".join(self._held)

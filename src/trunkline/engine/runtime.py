@@ -77,7 +77,7 @@ class Runtime:
 
     def naming(self, model: str, backend: str, attempts: int) -> bytes:
         """The header lines that say who answered; remembered for the usual case of one attempt."""
-        if attempts > 1:
+        if attempts != 1:
             return naming_lines(model, backend if self.exposes else None, attempts)
         lines = self._naming.get((model, backend))
         if lines is None:
@@ -128,7 +128,7 @@ class Runtime:
 
     def alarm(self, where: str, error: BaseException) -> None:
         """A failure of the gateway itself: on standard error, with its traceback."""
-        print(f"trunkline: internal error in {where}", file=sys.stderr)
+        sys.stderr.write(f"trunkline: internal error in {where}\n")
         traceback.print_exception(error)
 
     def shut_down(self) -> None:
@@ -142,4 +142,7 @@ class Runtime:
 
     def _sweep(self, now: float) -> None:
         for exchange in list(self.live):
-            exchange.sweep(now)
+            try:
+                exchange.sweep(now)
+            except Exception as error:  # noqa: BLE001 # the others' deadlines must be seen to all the same
+                exchange.broke(error)

@@ -28,7 +28,8 @@ class Gateway:
         tls = None
         if server.tls_cert_path is not None:
             tls = server_context(server.tls_cert_path, server.tls_key_path or server.tls_cert_path)
-        self.server = Server(DataApplication(runtime), server, runtime.clock, tls)
+        self._app = DataApplication(runtime)
+        self.server = Server(self._app, server, runtime.clock, tls)
         admin = AdminApplication(runtime, lambda: len(self.server.shared.connections))
         admin_settings = ServerSettings(host=settings.admin.host, port=settings.admin.port)
         self.admin = Server(admin, admin_settings, runtime.clock, None)
@@ -43,6 +44,7 @@ class Gateway:
         self.runtime.draining = True
         await self.server.drain(self.settings.server.drain_timeout)
         await self.admin.close()
+        self._app.stop()
         self.runtime.shut_down()
         await asyncio.sleep(0)
 
@@ -107,4 +109,3 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-

@@ -4,6 +4,8 @@ Owns the step from a head to a call: route, key, body, model, candidates; and th
 Does not own framing (net/http1_server.py), the call itself (engine/exchange.py), models and health (surfaces/).
 """
 
+import msgspec
+
 from trunkline.engine.exchange import Exchange
 from trunkline.engine.runtime import Runtime
 from trunkline.errors import (
@@ -28,6 +30,7 @@ from trunkline.wire.error_body import render
 from trunkline.wire.head import RequestHead
 from trunkline.wire.values import Call, dialect_of
 
+_ALL_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 PEEK = 64 * 1024
 """Bytes of a form that are looked at for its `model` field before the rest streams through."""
 
@@ -59,10 +62,20 @@ class DataApplication:
             if operation is openai.MODELS:
                 return self._models.handler(entry.route, entry.key, connection, entry.extra)
             return _OpaqueRequest(entry)
+        request_id = runtime.next_id()
         if entry.fault is None:
-            connection.respond(204, self.cors.preflight(head) + b"allow: GET, HEAD, POST, OPTIONS\r\n", b"")
+            block = b"x-request-id: %b\r\nallow: %b\r\n%b" % (
+                request_id,
+                _ALL_METHODS,
+                self.cors.preflight(head),
+            )
+            connection.respond(204, block, b"")
         else:
-            self._refuse(connection, head, entry.surface, entry.fault)
+            fault = entry.fault
+            block = refusal_block(fault, request_id, self.cors.answer(head) + entry.block)
+            body = render(fault, dialect_of(entry.surface), request_id.decode())
+            connection.respond(fault.http_status, block, body)
+            runtime.observe_refusal(request_id, entry.surface, "", "", fault)
         return None
 
     def _enter(self, head: RequestHead) -> "_Entry | _Refused":
@@ -79,36 +92,43 @@ class DataApplication:
         if self._passthrough and operation in (openai.MODELS, openai.HEALTH):
             route.operation = operation = openai.ANY  # the target's own answer, with the caller's key
         if operation.methods and head.method not in operation.methods and not self._passthrough:
-            known = ", ".join(method.decode() for method in operation.methods)
-            message = f"{head.method.decode()} is not possible here; use {known}"
-            return _Refused(operation.surface, Fault(METHOD_NOT_ALLOWED, message))
+            known = b", ".join(operation.methods)
+            message = f"{head.method.decode()} is not possible here; use {known.decode()}"
+            fault = Fault(METHOD_NOT_ALLOWED, message)
+            return _Refused(operation.surface, fault, b"allow: %b\r\n" % known)
         key = self.runtime.keyring.check(head.fields)
         if isinstance(key, Fault):
             return _Refused(operation.surface, key)
-        as_json = head.method == b"POST" and (operation.json or (operation is openai.ANY and _says_json(head)))
+        as_json = head.method == b"POST" and (operation.json or _says_json(head))
         if as_json and head.fields.get(b"content-encoding", b"identity").lower() != b"identity":
             fault = Fault(INVALID_REQUEST, "compressed request bodies are not accepted: send plain JSON")
             return _Refused(operation.surface, fault)
         return _Entry(self, route, head, key, as_json=as_json)
 
+    def stop(self) -> None:
+        """No more work of its own."""
+        self._probes.stop()
+
     def refusal(self, fault: Fault, head: RequestHead | None) -> tuple[bytes, bytes]:
         """net.http1_server.Application: an answer to a request that the server could not take."""
-        extra = self.cors.answer(head) if head is not None else b""
-        return refusal_block(fault, self.runtime.next_id(), extra), render(fault, "openai")
-
-    def _refuse(self, connection: ServerConnection, head: RequestHead, surface: str, fault: Fault) -> None:
         request_id = self.runtime.next_id()
-        block = refusal_block(fault, request_id, self.cors.answer(head))
-        connection.respond(fault.http_status, block, render(fault, dialect_of(surface), request_id.decode()))
+        extra, surface = b"", "other"
+        if head is not None:
+            extra = self.cors.answer(head)
+            route = openai.find(head.target, any_path=self._passthrough)
+            surface = "other" if route is None else route.operation.surface
         self.runtime.observe_refusal(request_id, surface, "", "", fault)
+        body = render(fault, dialect_of(surface), request_id.decode())
+        return refusal_block(fault, request_id, extra), body
 
 
 class _Refused:
-    """A head that was judged: `fault`, or None for OPTIONS."""
+    """A head that was judged: `fault`, or None for OPTIONS; `block`: header lines that belong to it."""
 
-    def __init__(self, surface: str, fault: Fault | None) -> None:
+    def __init__(self, surface: str, fault: Fault | None, block: bytes = b"") -> None:
         self.surface = surface
         self.fault = fault
+        self.block = block
 
 
 class _Entry:
@@ -116,7 +136,9 @@ class _Entry:
 
     whole = True
 
-    def __init__(self, app: DataApplication, route: Route, head: RequestHead, key: Key, *, as_json: bool) -> None:
+    def __init__(
+        self, app: DataApplication, route: Route, head: RequestHead, key: Key, *, as_json: bool
+    ) -> None:
         self.app = app
         self.route = route
         self.head = head
@@ -131,15 +153,21 @@ class _Entry:
         """The whole JSON body."""
         parsed = parse_json(body)
         if isinstance(parsed, Fault):
-            self.refuse(connection, parsed, "")
-        else:
-            self.start(connection, parsed, None)
+            if self._surface != "other" or body.lstrip()[:1] == b"{":
+                self.refuse(connection, parsed, "")
+                return
+            # Operations that are not known here may take another JSON value, or none (`/v1/batches/{id}/cancel`).
+            parsed = ParsedBody("", False, True, body)
+        if self.route.model and not parsed.model:
+            parsed.model = self.route.model
+            parsed.body = name_model(parsed.body, parsed.model)
+        self.start(connection, parsed, None)
 
     def start(self, connection: ServerConnection, parsed: ParsedBody, length: int | None) -> Exchange | None:
         """Check the model, find the candidates, begin. None: it was refused."""
         runtime = self.app.runtime
         key = self.key
-        model = parsed.model or self.route.model
+        model = parsed.model
         if key.models is not None and not (model and key.allows(model)):
             what = f"the model `{model[:100]}`" if model else "requests that name no model"
             fault = Fault(MODEL_NOT_ALLOWED, f"the key `{key.name}` may not use {what}", param="model")
@@ -222,11 +250,28 @@ class _OpaqueRequest:
         """Nothing was begun."""
 
     def _begin(self, body: bytes, connection: ServerConnection, length: int | None) -> None:
-        model = multipart_model(body) if self._form else ""
+        model: str | Fault = ""
+        if self._form:
+            kind = self._entry.head.fields[b"content-type"]
+            model = multipart_model(body if length is None else _whole_parts(body), kind)
         if isinstance(model, Fault):
             self._entry.refuse(connection, model, "")
         else:
+            if not model and self._entry.key.models is None:
+                model = self._entry.route.model
             self._entry.start(connection, ParsedBody(model, False, True, body), length)
+
+
+def _whole_parts(body: bytes) -> bytes:
+    """The parts of a form's beginning that are all there: of the next one the name may have come without its value."""
+    delimiter = body[: body.find(b"\r\n") + 2]
+    return body[: body.rfind(b"\r\n" + delimiter) + 2 + len(delimiter)]
+
+
+def name_model(body: bytes, model: str) -> bytes:
+    """The body of a request whose path names the model (Azure's deployments), with the model in it."""
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return msgspec.json.encode({**fields, "model": model})
 
 
 def _says_json(head: RequestHead) -> bool:

@@ -5,7 +5,9 @@ Without `server.cors_origins` no header is sent and browsers refuse on the clien
 
 from trunkline.wire.head import RequestHead
 
-_EXPOSED = b"x-request-id, retry-after, retry-after-ms, x-trunkline-model, x-trunkline-backend, x-trunkline-attempts"
+_EXPOSED = (
+    b"x-request-id, retry-after, retry-after-ms, x-trunkline-model, x-trunkline-backend, x-trunkline-attempts"
+)
 
 
 class Cors:

@@ -3,8 +3,7 @@
 Owns what is told there until the control process exists. It listens on loopback only.
 """
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from trunkline.engine.runtime import Runtime
 from trunkline.errors import METHOD_NOT_ALLOWED, NOT_FOUND, Fault
@@ -34,15 +33,13 @@ class AdminApplication:
         if fault is not None:
             connection.respond(fault.http_status, *self.refusal(fault, head))
             return None
-        return LocalRequest(connection, self._answer(path), b"cache-control: no-store\r\n")
+        answer = self._metrics if path == b"/metrics" else self._health
+        return LocalRequest(connection, answer, b"cache-control: no-store\r\n")
 
     def refusal(self, fault: Fault, head: RequestHead | None) -> tuple[bytes, bytes]:
         """net.http1_server.Application."""
         del head
         return refusal_block(fault, self._runtime.next_id(), b""), render(fault, "openai")
-
-    def _answer(self, path: bytes) -> Coroutine[Any, Any, Reply]:
-        return self._metrics() if path == b"/metrics" else self._health()
 
     async def _health(self) -> Reply:
         return Reply(200, b'{"status":"alive"}')

@@ -5,7 +5,7 @@ Owns the handler that runs one coroutine per request and sends its answer. Does 
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import msgspec
@@ -30,11 +30,11 @@ class _Sink(Protocol):
 
 
 class LocalRequest:
-    """One request that is answered by a coroutine. A body is read and dropped."""
+    """One request that is answered by a coroutine function. A body is read and dropped."""
 
     whole = True
 
-    def __init__(self, sink: _Sink, answer: Coroutine[Any, Any, Reply], block: bytes) -> None:
+    def __init__(self, sink: _Sink, answer: Callable[[], Coroutine[Any, Any, Reply]], block: bytes) -> None:
         self._sink = sink
         self._answer = answer
         self._block = block
@@ -55,8 +55,6 @@ class LocalRequest:
         """The client left."""
         if self._task is not None:
             self._task.cancel()
-        else:
-            self._answer.close()
 
     def on_drain_over(self) -> None:
         """The gateway stops."""
@@ -65,8 +63,10 @@ class LocalRequest:
 
     async def _run(self) -> None:
         try:
-            reply = await self._answer
+            reply = await self._answer()
         except Exception as error:  # noqa: BLE001 # a request must get its answer, whatever went wrong
-            reply = Reply(500, render(Fault(INTERNAL, f"the gateway failed: {type(error).__name__}"), "openai"))
+            reply = Reply(
+                500, render(Fault(INTERNAL, f"the gateway failed: {type(error).__name__}"), "openai")
+            )
         self._sink.respond(reply.status, reply.block + self._block, reply.body)
         self._sink.done()

@@ -5,7 +5,9 @@ backend itself says. Filtered by what the key may use.
 """
 
 import asyncio
-from typing import Any
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any, cast
 
 import msgspec
 
@@ -13,8 +15,7 @@ from trunkline.engine.fetch import fetch
 from trunkline.engine.runtime import Runtime
 from trunkline.engine.upstream import Upstream
 from trunkline.errors import MODEL_UNKNOWN, Answer, Fault
-from trunkline.gateway.refusal import refusal_block
-from trunkline.gateway.surfaces.local import LocalRequest, Reply
+from trunkline.gateway.surfaces.local import JSON, LocalRequest, Reply
 from trunkline.gateway.surfaces.openai import Route
 from trunkline.net.http1_server import ServerConnection
 from trunkline.policy.keys import Key
@@ -33,11 +34,10 @@ class ModelList:
 
     def handler(self, route: Route, key: Key, connection: ServerConnection, extra: bytes) -> LocalRequest:
         """Answer one request."""
-        request_id = self._runtime.next_id()
-        block = b"x-request-id: %b\r\n%b" % (request_id, extra)
-        return LocalRequest(connection, self._answer(route.model, key, request_id), block)
+        block = b"x-request-id: %b\r\n%b" % (self._runtime.next_id(), extra)
+        return LocalRequest(connection, partial(self._answer, route.model, key), block)
 
-    async def _answer(self, wanted: str, key: Key, request_id: bytes) -> Reply:
+    async def _answer(self, wanted: str, key: Key) -> Reply:
         entries = [entry for entry in await self._entries() if key.allows(entry["id"])]
         if not wanted:
             return Reply(200, msgspec.json.encode({"object": "list", "data": entries}))
@@ -45,8 +45,7 @@ class ModelList:
             if entry["id"] == wanted:
                 return Reply(200, msgspec.json.encode(entry))
         fault = Fault(MODEL_UNKNOWN, f"there is no model `{wanted[:100]}`", param="model")
-        block = refusal_block(fault, request_id, b"").replace(b"x-request-id: %b\r\n" % request_id, b"")
-        return Reply(404, render(fault, "openai"), block)
+        return Reply(404, render(fault, "openai"), JSON + b"x-should-retry: false\r\n")
 
     async def _entries(self) -> list[Entry]:
         """All models, once each, in the order of priority."""
@@ -62,24 +61,35 @@ class ModelList:
 
 async def _entries_of(upstream: Upstream) -> list[Entry]:
     models = upstream.settings.models
-    if models is not None:
-        names = [name for name in models if not any(mark in name for mark in "*?[")]
-        return [{"id": name, "object": "model", "created": 0, "owned_by": upstream.name} for name in names]
+    named: list[Entry] = [
+        _entry(upstream, {"id": name}) for name in models or () if not any(mark in name for mark in "*?[")
+    ]
+    if models is not None and len(named) == len(models):
+        return named
+    listed = [entry for entry in await _listed_by(upstream) if models is None or _any(models, entry["id"])]
+    return named + listed
+
+
+async def _listed_by(upstream: Upstream) -> list[Entry]:
+    """What the backend itself lists; nothing if it does not answer."""
     answer = await fetch(upstream, b"/v1/models", TIMEOUT)
     if not isinstance(answer, Answer) or answer.status != 200:
         return []
     try:
-        listed = msgspec.json.decode(answer.body)
+        listed: Any = msgspec.json.decode(answer.body)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return []
-    found = listed.get("data") if isinstance(listed, dict) else listed
+    found = cast("Entry", listed).get("data") if isinstance(listed, dict) else listed
     if not isinstance(found, list):
         return []
+    entries = [cast("Entry", entry) for entry in cast("list[Any]", found) if isinstance(entry, dict)]
+    return [_entry(upstream, entry) for entry in entries if isinstance(entry.get("id"), str)]
+
+
+def _entry(upstream: Upstream, said: Entry) -> Entry:
     # Some servers leave out `object` and `created` (LM Studio), which typed clients insist on.
-    return [
-        {"object": "model", "created": 0, "owned_by": upstream.name, **entry}
-        for entry in found
-        if isinstance(entry, dict) and isinstance(entry.get("id"), str)
-    ]
+    return {"object": "model", "created": 0, "owned_by": upstream.name, **said}
 
 
+def _any(globs: list[str], name: str) -> bool:
+    return any(name == glob or fnmatchcase(name, glob) for glob in globs)

@@ -45,6 +45,7 @@ _LISTED: dict[bytes, Operation] = {
 _HEALTH = frozenset((b"/health", b"/health/live", b"/health/ready"))
 _DEPLOYMENT = re.compile(rb"/openai/deployments/([^/]+)(/.+)")
 _DOTS = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)|//|%2f%2e|\\", re.IGNORECASE)
+_PATH_BEGIN = re.compile(rb"[/?]")
 _MODEL = b"/v1/models/"
 
 _ROUTES: dict[bytes, tuple[Operation, bytes]] = {
@@ -65,17 +66,20 @@ class Route(msgspec.Struct, gc=False):
 
 
 def find(target: bytes, *, any_path: bool) -> Route | None:
-    """The route of a request target; None if there is none. `any_path`: paths outside the table are passed on."""
-    found = _ROUTES.get(target)
-    if found is not None:
-        return Route(found[0], found[1])
+    """The route of a request target; None if there is none. `any_path`: every path is passed on as it is."""
     path, mark, query = _origin_form(target).partition(b"?")
     query = mark + query
     found = _ROUTES.get(path)
     if found is not None:
-        return Route(found[0], found[1], query)
+        return Route(found[0], path if any_path else found[1], query)
     if (match := _DEPLOYMENT.fullmatch(path)) is not None and (listed := _LISTED.get(match[2])) is not None:
-        return Route(listed, b"/v1" + match[2], query, unquote(match[1].decode("ascii")))
+        return (
+            Route(listed, path, query)
+            if any_path
+            else Route(listed, b"/v1" + match[2], query, _text(match[1]))
+        )
+    if any_path:
+        return Route(ANY, path, query)
     if path.startswith(b"/api/v1/"):
         path = path[4:]
     elif path.startswith(b"/openai/v1/"):
@@ -85,8 +89,8 @@ def find(target: bytes, *, any_path: bool) -> Route | None:
     if _DOTS.search(path):
         return None
     if path.startswith(_MODEL) and len(path) > len(_MODEL):
-        return Route(MODELS, path, query, unquote(path[len(_MODEL) :].decode("ascii")))
-    if path.startswith(b"/v1/") or any_path:
+        return Route(MODELS, path, query, _text(path[len(_MODEL) :].removesuffix(b"/")))
+    if path.startswith(b"/v1/"):
         return Route(ANY, path, query)
     return None
 
@@ -94,7 +98,12 @@ def find(target: bytes, *, any_path: bool) -> Route | None:
 def _origin_form(target: bytes) -> bytes:
     """The path of an absolute-form target (RFC 9112 3.2.2): the host in it is not obeyed."""
     if target.startswith((b"http://", b"https://")):
-        _, _, rest = target.partition(b"://")
-        slash = rest.find(b"/")
-        return rest[slash:] if slash >= 0 else b"/"
+        rest = target.partition(b"://")[2]
+        begin = _PATH_BEGIN.search(rest)
+        path = rest[begin.start() :] if begin is not None else b""
+        return path if path.startswith(b"/") else b"/" + path
     return target
+
+
+def _text(segment: bytes) -> str:
+    return unquote(segment.decode("ascii"))

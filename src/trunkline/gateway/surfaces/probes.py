@@ -11,7 +11,7 @@ import msgspec
 
 from trunkline.engine.fetch import fetch
 from trunkline.engine.runtime import Runtime
-from trunkline.errors import Answer, Fault
+from trunkline.errors import Answer
 from trunkline.gateway.surfaces.local import LocalRequest, Reply
 from trunkline.net.http1_server import ServerConnection
 from trunkline.net.url import redact
@@ -31,18 +31,22 @@ class Probes:
 
     def handler(self, path: bytes, connection: ServerConnection) -> LocalRequest:
         """Answer one request."""
-        if path == b"/health":
-            answer = self._health()
-        elif path == b"/health/live":
-            answer = self._said(200, {"status": "alive"})
-        elif self._runtime.draining:
-            answer = self._said(503, {"status": "draining"})
-        else:
-            answer = self._said(200, {"status": "ready"})
-        return LocalRequest(connection, answer, b"cache-control: no-store\r\n")
+        answer = {b"/health": self._health, b"/health/live": self._live}.get(path, self._ready)
+        block = b"x-request-id: %b\r\ncache-control: no-store\r\n" % self._runtime.next_id()
+        return LocalRequest(connection, answer, block)
 
-    async def _said(self, status: int, value: object) -> Reply:
-        return Reply(status, msgspec.json.encode(value))
+    def stop(self) -> None:
+        """Ask no more."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+    async def _live(self) -> Reply:
+        return _said(200, {"status": "alive"})
+
+    async def _ready(self) -> Reply:
+        return (
+            _said(503, {"status": "draining"}) if self._runtime.draining else _said(200, {"status": "ready"})
+        )
 
     async def _health(self) -> Reply:
         runtime = self._runtime
@@ -53,14 +57,14 @@ class Probes:
         problems = await asyncio.shield(self._asking)
         upstreams = runtime.upstreams
         if all(problems):
-            return await self._said(503, {"status": "unhealthy", "error": f"Health check failed: {problems[0]}"})
+            return _said(503, {"status": "unhealthy", "error": f"Health check failed: {problems[0]}"})
         value: dict[str, object] = {"status": "healthy", "target_url": redact(upstreams[0].settings.url)}
         if len(upstreams) > 1:
             value["backends"] = {
                 upstream.name: "unhealthy" if problem else "healthy"
                 for upstream, problem in zip(upstreams, problems, strict=True)
             }
-        return await self._said(200, value)
+        return _said(200, value)
 
     async def _ask(self) -> list[str]:
         """What is wrong with each backend; "" if it answers."""
@@ -69,9 +73,11 @@ class Probes:
     async def _problem(self, index: int) -> str:
         upstream = self._runtime.upstreams[index]
         profile = find(upstream.settings.provider)
-        answer = await fetch(upstream, (profile.health if profile is not None else "/v1/models").encode(), TIMEOUT)
-        return "" if isinstance(answer, Answer) else _reason(answer)
+        answer = await fetch(
+            upstream, (profile.health if profile is not None else "/v1/models").encode(), TIMEOUT
+        )
+        return "" if isinstance(answer, Answer) else answer.message
 
 
-def _reason(fault: Fault) -> str:
-    return fault.message
+def _said(status: int, value: object) -> Reply:
+    return Reply(status, msgspec.json.encode(value))
