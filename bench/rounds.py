@@ -21,8 +21,8 @@ from bench.settings import DIRECT, DISTURBED, Results, Sample
 Direct = Callable[[], measures.Values]
 Through = Callable[[Live], measures.Values]
 
-_PAUSE = 2.0
-"""Seconds before a disturbed measurement is taken again: a neighbour's test run may end meanwhile."""
+_LOOK = 1.0
+"""Seconds of looking at the machine, again and again, until a disturbed measurement may be taken again."""
 
 
 class Rounds:
@@ -148,19 +148,30 @@ class Rounds:
         print(f"{measure:9} {gateway:12} {shown}  (others {others:.2f})", flush=True)
 
     def _undisturbed(self, measured: Callable[[], measures.Values]) -> tuple[measures.Values, float]:
-        """Measure, and while others use the machine and there is patience left, again; the quietest counts."""
+        """Measure; if others used the machine, wait for a quiet moment and do it again; the quietest counts."""
         best: tuple[measures.Values, float] | None = None
         while True:
             began = time.perf_counter()
-            watch = Watch({self._settings.gateway_core, *self._settings.load_cores})
+            watch = self._watch()
             values, others = measured(), watch.others()
             if best is None or others < best[1]:
                 best = values, others
             # The counters are too coarse for less than a second.
             if best[1] <= DISTURBED or self._patience <= 0 or time.perf_counter() - began < 1:
                 return best
-            time.sleep(_PAUSE)
             self._patience -= time.perf_counter() - began
+            self._wait_for_quiet()
+
+    def _wait_for_quiet(self) -> None:
+        while self._patience > 0:
+            watch = self._watch()
+            time.sleep(_LOOK)
+            self._patience -= _LOOK
+            if watch.others() <= DISTURBED:
+                return
+
+    def _watch(self) -> Watch:
+        return Watch({self._settings.gateway_core, *self._settings.load_cores})
 
     def _note_problem(self, problem: str) -> None:
         self._results.problems.append(problem)
