@@ -1,7 +1,8 @@
 """One call from its checked request to its record: which backend is asked, what the client gets, when it is over.
 
-Owns the sequence of attempts, the deadlines of a call and the end of the answer. Does not own the bytes of an answer
-(engine/relay.py), the order of backends (routing/plan.py) nor the verdict on a failure (routing/faults.py).
+Owns the sequence of attempts and the state of a call. Does not own the bytes of an answer (relay.py), deadlines
+(deadlines.py), the words of a failed end (ending.py), the order of backends (routing/plan.py) nor the verdict on a
+failure (routing/faults.py).
 
 Phases: RECEIVED -> TRYING -> COMMITTED -> DONE. The first attempt on an open connection is sent in the very callback
 that brought the request; only opening a connection awaits. Faults before content was sent lead to the next candidate;
@@ -13,13 +14,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from trunkline.engine.answer_head import answer_block, gateway_block
+from trunkline.engine.deadlines import NEVER, Due, due
+from trunkline.engine.ending import error_answer, may_say_error
+from trunkline.engine.recording import attempt_record, usage_record
 from trunkline.engine.relay import Relay
 from trunkline.engine.sink import Sink
+from trunkline.engine.upload import Upload
 from trunkline.errors import (
     CLIENT_GONE,
     ERROR_IN_STREAM,
-    FIRST_TOKEN_TIMEOUT,
-    IDLE_TIMEOUT,
     INTERNAL,
     INVALID_REQUEST,
     RESET,
@@ -30,15 +33,11 @@ from trunkline.errors import (
 )
 from trunkline.net.dns import ConnectFailed
 from trunkline.net.http1_client import ClientConnection
-from trunkline.policy.record import AttemptRecord, UsageRecord
+from trunkline.policy.record import AttemptRecord
 from trunkline.routing.faults import tries_next
-from trunkline.wire.chunked import LAST_CHUNK, encode_chunk
-from trunkline.wire.error_body import render, sse_error
-from trunkline.wire.head import CHUNKED
-from trunkline.wire.openai import ABSENT
+from trunkline.wire.error_body import sse_error
 from trunkline.wire.sse import comment
-from trunkline.wire.usage import parse_usage
-from trunkline.wire.values import SSE_SURFACES, Call, dialect_of
+from trunkline.wire.values import SSE_SURFACES, Call
 
 if TYPE_CHECKING:
     from trunkline.engine.runtime import Runtime
@@ -49,10 +48,8 @@ _SSE_HEAD = (
     b"content-type: text/event-stream; charset=utf-8\r\n"
     b"cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
 )
-_NEVER = float("inf")
-LAST_WORD = 2.0
-"""Seconds of silence after a stream's terminal event: then nothing more (usage) is to come, and clients wait for the
-end of the body before they use the connection again."""
+# A request of these without a body still says that it has none (RFC 9110 8.6).
+_WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
 
 
 class Exchange:
@@ -64,19 +61,16 @@ class Exchange:
     _replaced = False
     _relay: Relay | None = None
     _opening: asyncio.Task[None] | None = None
-    # Pieces of a streamed request body that wait for a connection, each with whether it is the last.
-    _backlog: list[tuple[bytes, bool]] | None = None
-    _spilled = False  # part of a streamed request body went upstream and cannot be sent again
-    _bytes_in = 0  # of a streamed request body, behind its first piece
+    _upload: Upload | None = None  # the rest of a request body that streams through
     committed = False
     _head_sent = False
     _head_at = 0.0
     _over = False
     _status = 0
-    bytes_out = 0
+    _bytes_out = 0
     _events_asked = False
-    _first_token_at = _NEVER
-    _hold_at = _NEVER
+    _first_token_at = NEVER
+    _hold_at = NEVER
 
     def __init__(
         self, runtime: "Runtime", call: Call, sink: Sink, candidates: "tuple[Upstream, ...]"
@@ -89,7 +83,7 @@ class Exchange:
         self._attempts: list[AttemptRecord] = []
         self._total_at = now + candidates[0].settings.timeouts.total
         if call.length is not None:
-            self._backlog = []
+            self._upload = Upload(call.length)
         if call.stream and call.surface in SSE_SURFACES:
             self._events_asked = True
             self._hold_at = now + runtime.settings.server.hold_head
@@ -111,9 +105,9 @@ class Exchange:
     def start(self) -> None:
         """Send the first attempt, at once if a connection is open."""
         self._runtime.live.add(self)
-        if self._backlog is not None:
-            self._sink.pause_body(True)
-        connection = None if self._backlog is not None else self._candidates[0].pool.take()
+        if self._upload is not None:
+            self._sink.pause_body(True)  # until there is a connection
+        connection = None if self._upload is not None else self._candidates[0].pool.take()
         if connection is None:
             self._opening = asyncio.get_running_loop().create_task(self._open())
         else:
@@ -126,7 +120,7 @@ class Exchange:
         try:
             while True:
                 # A streamed body cannot be sent twice, so it is never sent on a connection that may be stale.
-                fresh = self._fresh or self._backlog is not None
+                fresh = self._fresh or self._upload is not None
                 self._tried_at = self._runtime.clock.read()
                 try:
                     connection = await self._candidates[self._index].pool.open(fresh=fresh)
@@ -152,10 +146,10 @@ class Exchange:
     def _send(self, connection: ClientConnection) -> None:
         upstream = self._candidates[self._index]
         call = self.call
-        backlog, self._backlog = self._backlog, None
-        if backlog is not None:
-            length = call.length
-        elif call.body or call.method == b"POST":
+        upload = self._upload
+        if upload is not None:
+            length = upload.length
+        elif call.body or call.method in _WITH_BODY:
             length = len(call.body)
         else:
             length = None
@@ -169,15 +163,13 @@ class Exchange:
             return
         self._relay = relay = Relay(self, connection, own_credential=upstream.own_credential)
         no_body = call.method == b"HEAD"
-        if backlog is None:
+        if upload is None:
             connection.send(head, call.body, relay, no_body=no_body)
         else:
-            self._spilled = True
+            upload.sent = True
             self._sink.pause_body(False)  # before anything is written: the upstream may not take it all
-            body = encode_chunk(call.body) if call.length == CHUNKED else call.body
-            connection.send(head, body, relay, no_body=no_body, partial=True)
-            for piece, last in backlog:
-                self._pass_piece(piece, last)
+            connection.send(head, upload.frame(call.body), relay, no_body=no_body, partial=True)
+            upload.begin(connection)
         self._tried_at = connection.sent_at
         if self._events_asked and self._index + 1 < len(self._candidates):
             self._first_token_at = connection.sent_at + self._runtime.first_token(upstream, call)
@@ -196,7 +188,7 @@ class Exchange:
 
     def _next(self, fault: Fault) -> bool:
         """Whether another attempt is made, and which: the same backend on a fresh connection, or the next one."""
-        if self._over or self.committed or self._spilled:
+        if self._over or self.committed or (self._upload is not None and self._upload.sent):
             return False
         if fault.kind is STALE and not self._replaced:
             self._replaced = self._fresh = True
@@ -205,23 +197,14 @@ class Exchange:
             return False
         self._index += 1
         self._fresh = self._replaced = False
-        self._first_token_at = _NEVER
+        self._first_token_at = NEVER
         return True
 
     def _note(self, fault: Fault | None, relay: Relay | None) -> None:
+        name = self._candidates[self._index].name
         now = self._runtime.clock.read()
         self._attempts.append(
-            AttemptRecord(
-                self._candidates[self._index].name,
-                self._tried_at,
-                relay.connection.sent_at if relay is not None else 0.0,
-                relay.first_byte_at if relay is not None else 0.0,
-                now,
-                relay.status if relay is not None else 0,
-                "" if fault is None else fault.kind.name,
-                self._fresh,
-                relay.bytes_in + relay.forwarded if relay is not None else 0,
-            )
+            attempt_record(name, self._tried_at, relay, fault, now, stale_retry=self._fresh)
         )
 
     # the answer; called by the relay
@@ -245,7 +228,7 @@ class Exchange:
 
     def send(self, data: bytes) -> None:
         """Body bytes to the client."""
-        self.bytes_out += len(data)
+        self._bytes_out += len(data)
         self._sink.data(data)
 
     def framed(self) -> Callable[[bytes], None] | None:
@@ -259,7 +242,7 @@ class Exchange:
         self.committed = self._head_sent = True
         self._head_at = self._runtime.clock.now
         self._status = relay.status
-        self.bytes_out += len(body)
+        self._bytes_out += len(body)
         block = answer_block(self, head, decoded=relay.decoded)
         if not body and self.call.method == b"HEAD" and relay.status not in (204, 304):
             named = head.fields.get(b"content-length", b"")
@@ -269,7 +252,7 @@ class Exchange:
 
     def pause_request(self, paused: bool) -> None:
         """The upstream stopped, or began again, to take the request body."""
-        if self._spilled:
+        if self._upload is not None:
             self._sink.pause_body(paused)
 
     # the client; called by its connection
@@ -281,18 +264,8 @@ class Exchange:
 
     def on_piece(self, data: bytes, last: bool, connection: object = None) -> None:
         """More of a streamed request body."""
-        self._bytes_in += len(data)
-        if self._backlog is not None:
-            self._backlog.append((data, last))
-        else:
-            self._pass_piece(data, last)
-
-    def _pass_piece(self, data: bytes, last: bool) -> None:
-        if self._relay is None:
-            return
-        if self.call.length == CHUNKED:
-            data = encode_chunk(data) + (LAST_CHUNK if last else b"")
-        self._relay.connection.write(data, last=last)
+        if self._upload is not None:
+            self._upload.add(data, last=last)
 
     def on_writable(self, writable: bool) -> None:
         """The client stopped, or began again, to read: so does its upstream."""
@@ -330,43 +303,44 @@ class Exchange:
             self._note(fault, self._relay)
         self._finish(fault)
 
-    # deadlines; DESIGN section 4
-
     def sweep(self, now: float) -> None:
-        """Called every 100 ms."""
+        """Called every 100 ms: deadlines."""
         if self._over:  # by what the sweep did to another
             return
         relay = self._relay
         if relay is not None:
             relay.look(now)
-        if not self.committed and now >= self._total_at:
-            self._cut(Fault(TOTAL_TIMEOUT, f"no answer within {self._total_at - self._started:g} s"))
+        verdict = due(
+            now,
+            relay,
+            started=self._started,
+            committed=self.committed,
+            total_at=self._total_at,
+            first_token_at=self._first_token_at,
+            hold_at=self._hold_at,
+            idle=self._candidates[self._index].settings.timeouts.idle,
+        )
+        if verdict is Due.NOTHING:
             return
-        if relay is not None and relay.streaming:
-            idle = self._candidates[self._index].settings.timeouts.idle
-            silence = now - relay.last_at
-            if relay.finished_but_open and silence > min(idle, LAST_WORD):
-                relay.finish_early()
-                return
-            if silence > idle:
-                relay.fail(Fault(IDLE_TIMEOUT, f"the upstream was silent for {idle:g} s"))
-                return
-        if self.committed:
-            return
-        if relay is not None and now >= self._first_token_at:
-            limit = self._first_token_at - relay.connection.sent_at
-            alive = relay.last_at > relay.connection.sent_at and now - relay.last_at < limit
-            if not alive or now - relay.connection.sent_at > 3 * limit:
-                relay.fail(Fault(FIRST_TOKEN_TIMEOUT, f"the upstream sent no content within {limit:g} s"))
-                return
-        if now >= self._hold_at:
-            self._hold_at = now + self._runtime.settings.server.hold_head
-            if not self._head_sent:
-                self._head_sent = True
-                self._head_at = now
-                self._status = 200
-                self._sink.head(200, _SSE_HEAD + gateway_block(self))
-            self._sink.data(KEEP_ALIVE)
+        if verdict is Due.HOLD:
+            self._show_life(now)
+        elif verdict is Due.FINISH and relay is not None:
+            relay.finish_early()
+        elif isinstance(verdict, Fault):
+            if relay is None or verdict.kind is TOTAL_TIMEOUT:
+                self._cut(verdict)
+            else:
+                relay.fail(verdict)
+
+    def _show_life(self, now: float) -> None:
+        """Head commit without content: proxies in front of the gateway would give up."""
+        self._hold_at = now + self._runtime.settings.server.hold_head
+        if not self._head_sent:
+            self._head_sent = True
+            self._head_at = now
+            self._status = 200
+            self._sink.head(200, _SSE_HEAD + gateway_block(self))
+        self._sink.data(KEEP_ALIVE)
 
     # the end
 
@@ -382,8 +356,12 @@ class Exchange:
         elif fault.kind is CLIENT_GONE:
             pass
         elif not self._head_sent:
-            self._refuse(fault)
-        elif self._can_say_error():
+            self._head_at = self._runtime.clock.now
+            self._status, block, body = error_answer(self, fault, self._relay)
+            self._bytes_out += len(body)
+            sink.respond(self._status, block, body)
+            sink.done()
+        elif may_say_error(self.call, self._relay, committed=self.committed):
             # An error event of the upstream's own has gone to the client with the content before it.
             if fault.kind is not ERROR_IN_STREAM or not self.committed:
                 self.send(sse_error(fault, self.call.surface, self.call.request_id.decode()))
@@ -393,54 +371,19 @@ class Exchange:
             sink.fail()
         self._record(fault)
 
-    def _can_say_error(self) -> bool:
-        """Whether an error event can follow what the client has: a stream of events, not in the middle of one."""
-        relay = self._relay
-        if self.call.surface not in SSE_SURFACES or (relay is not None and relay.mid_event):
-            return False
-        return not self.committed or (relay is not None and relay.is_event_stream)
-
-    def _refuse(self, fault: Fault) -> None:
-        """No content was sent: the client gets an ordinary error answer, the upstream's own if there is one."""
-        answer = fault.answer
-        self._head_at = self._runtime.clock.now
-        self._status = status = fault.http_status if answer is None else answer.status
-        if answer is not None:
-            block = answer_block(self, answer, decoded=self._relay is not None and self._relay.decoded)
-            body = answer.body
-        else:
-            block = b"content-type: application/json\r\n" + gateway_block(self)
-            body = render(fault, dialect_of(self.call.surface), self.call.request_id.decode())
-        if fault.retry_after is not None and answer is None:
-            block += b"retry-after: %d\r\n" % max(1, round(fault.retry_after))
-        if status >= 400:
-            block += b"x-should-retry: false\r\n"
-        self.bytes_out += len(body)
-        self._sink.respond(status, block, body)
-        self._sink.done()
-
     def _record(self, fault: Fault | None) -> None:
-        runtime = self._runtime
+        runtime, call, upload = self._runtime, self.call, self._upload
         runtime.live.discard(self)
-        relay = self._relay
-        raw = relay.usage if relay is not None else ABSENT
-        call = self.call
         runtime.observe(
-            UsageRecord(
-                call.request_id.decode(),
-                call.key,
-                call.surface,
-                call.model,
-                call.stream,
+            usage_record(
+                call,
                 self._candidates[self._index].name,
-                tuple(self._attempts),
-                None if raw is ABSENT else parse_usage(raw, call.surface),
-                self._status or (fault.http_status if fault is not None else 0),
-                "" if fault is None else fault.kind.name,
-                self._started,
-                self._head_at,
-                runtime.clock.now,
-                len(call.body) + self._bytes_in,
-                self.bytes_out + (relay.forwarded if relay is not None else 0),
+                self._attempts,
+                self._relay,
+                fault,
+                status=self._status,
+                times=(self._started, self._head_at, runtime.clock.now),
+                bytes_in=len(call.body) + (upload.bytes_in if upload is not None else 0),
+                bytes_out=self._bytes_out,
             )
         )

@@ -8,6 +8,7 @@ Everything happens in the callback that brought the bytes (DESIGN section 3, pus
 `exchange.settled`: None when the answer is on its way whole, else the fault.
 """
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from trunkline.wire.error_body import extract_message
 from trunkline.wire.head import UNTIL_CLOSE, ResponseHead
 from trunkline.wire.openai import ABSENT, decode_whole, present
 from trunkline.wire.retry_after import parse_retry_after
+from trunkline.wire.usage import Usage, parse_usage
 from trunkline.wire.values import Call
 
 MAX_WHOLE = 8 * 1024 * 1024
@@ -127,10 +129,11 @@ class Relay:
         """Whether the client has been given the beginning of an event whose end did not come."""
         return self._inspector is not None and self._inspector.mid_event
 
-    @property
-    def usage(self) -> msgspec.Raw:
-        """What the upstream said was used, as it said it; `ABSENT` if it did not."""
-        return self._inspector.usage if self._inspector is not None else self._usage
+    def usage(self, surface: str) -> Usage | None:
+        """What the upstream said was used; None if it did not."""
+        if self._inspector is not None:
+            return self._inspector.usage_value(surface)
+        return None if self._usage is ABSENT else parse_usage(self._usage, surface)
 
     @property
     def decoded(self) -> bool:
@@ -291,7 +294,7 @@ class Relay:
         assert head is not None
         body = self._take_held()
         if head.status >= 300 and head.status != 304:
-            retry_after = parse_retry_after(head.fields)
+            retry_after = parse_retry_after(head.fields, now=time.time())
             answer = Answer(head.status, head.headers, body)
             self._owner.settled(self, classify(answer, retry_after, own_credential=self.own_credential))
             return

@@ -53,7 +53,7 @@ class Upstream:
         self.base: BaseUrl = parse_base_url(settings.url)
         context = client_context(settings) if self.base.scheme == "https" else None
         connector = Connector(self.base, context, resolver, settings.timeouts.connect)
-        self.pool = Pool(connector, clock, settings.max_connections)
+        self.pool = Pool(connector, clock, settings.max_connections, self.base.address)
         self.own_credential = not settings.forward_authorization
         own = {name.lower(): value for name, value in settings.headers.items()}
         if settings.api_key:

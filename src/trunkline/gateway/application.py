@@ -26,9 +26,9 @@ from trunkline.net.handler import Handler
 from trunkline.net.http1_server import ServerConnection
 from trunkline.policy.keys import ANONYMOUS, Key
 from trunkline.wire.call import ParsedBody, multipart_model, parse_json
-from trunkline.wire.error_body import render
+from trunkline.wire.error_body import dialect_of, render
 from trunkline.wire.head import RequestHead
-from trunkline.wire.values import Call, dialect_of
+from trunkline.wire.values import Call
 
 _ALL_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 PEEK = 64 * 1024
@@ -89,13 +89,16 @@ class DataApplication:
         operation = route.operation
         if operation is openai.HEALTH and head.method in operation.methods:
             return _Entry(self, route, head, ANONYMOUS, as_json=False)
-        if self._passthrough and operation in (openai.MODELS, openai.HEALTH):
-            route.operation = operation = openai.ANY  # the target's own answer, with the caller's key
-        if operation.methods and head.method not in operation.methods and not self._passthrough:
+        if operation is openai.HEALTH and not self._passthrough:
             known = b", ".join(operation.methods)
-            message = f"{head.method.decode()} is not possible here; use {known.decode()}"
-            fault = Fault(METHOD_NOT_ALLOWED, message)
+            fault = Fault(
+                METHOD_NOT_ALLOWED, f"{head.method.decode()} is not possible here; use {known.decode()}"
+            )
             return _Refused(operation.surface, fault, b"allow: %b\r\n" % known)
+        targets_list = self._passthrough and operation is openai.MODELS
+        if targets_list or (operation.methods and head.method not in operation.methods):
+            # Stored completions, deleted models, a target's own list: the backend's answer, whatever it is.
+            route.operation = operation = openai.Operation(operation.surface, (), json=False)
         key = self.runtime.keyring.check(head.fields)
         if isinstance(key, Fault):
             return _Refused(operation.surface, key)

@@ -3,8 +3,7 @@
 from typing import Protocol
 
 from trunkline.errors import Fault
-from trunkline.wire.error_body import render
-from trunkline.wire.values import dialect_of
+from trunkline.wire.error_body import dialect_of, render
 
 
 class _Sink(Protocol):

@@ -1,7 +1,8 @@
 """The connections to one backend, on one event loop.
 
 Owns keeping, expiring and sharing them: most recently used first, at most `limit` open, waiters served in the order
-they came. Does not own how a connection is made (net/connector.py) nor what travels on it (net/http1_client.py).
+they came. One is replaced before it is gone where a fresh one is asked for: then `limit` + 1 are open for a moment.
+Does not own how a connection is made (net/connector.py) nor what travels on it (net/http1_client.py).
 
 The whole mutable state is: idle connections (oldest first), the number open, the waiters.
 """
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from trunkline.net.clock import Clock
+from trunkline.net.dns import ConnectFailed
 from trunkline.net.http1_client import ClientConnection
 from trunkline.wire.head import ResponseHeads
 
@@ -32,7 +34,10 @@ class Opener(Protocol):
 class Pool:
     """Connections to one backend. `take` is synchronous for the common case; `open` waits."""
 
-    def __init__(self, connector: Opener, clock: Clock, limit: int) -> None:
+    def __init__(
+        self, connector: Opener, clock: Clock, limit: int, address: str = "the upstream"
+    ) -> None:
+        self.address = address
         self._connector = connector
         self._clock = clock
         self._limit = limit
@@ -61,9 +66,7 @@ class Pool:
         now = self._clock.now
         while self._idle:
             connection = self._idle.pop()
-            if not connection.closed and now - connection.idle_since < (
-                connection.idle_timeout or IDLE_EXPIRY
-            ):
+            if _usable(connection, now):
                 return connection
             connection.abort()
         return None
@@ -73,33 +76,21 @@ class Pool:
         if not fresh and (connection := self.take()) is not None:
             return connection
         if self._open >= self._limit and not (fresh and self._drop_idle()):
-            waiter: asyncio.Future[ClientConnection | None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                connection = await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled():
-                    self._give_back(waiter.result())
-                else:
-                    self._waiters.remove(waiter)
-                raise
-            if connection is not None:
+            if (connection := await self._wait(fresh=fresh)) is not None:
                 return connection
         else:
             self._open += 1
-        made: list[ClientConnection] = []
-
-        def factory() -> ClientConnection:
-            connection = ClientConnection(self, self._clock)
-            made.append(connection)
-            return connection
-
         try:
-            _, connection = await self._connector.connect(factory)
+            _, connection = await self._connector.connect(lambda: ClientConnection(self, self._clock))
         except BaseException:
-            if not (made and made[-1].opened):  # else `lost` counts it
-                self._freed()
+            # A connection that was made just before does not count: a cancelled uvloop closes it without a word to
+            # its protocol, asyncio with `lost`.
+            self._freed()
             raise
+        if connection.lost:  # the loop told the protocol before it woke us
+            self._freed()
+            raise ConnectFailed(connection.refusal())
+        connection.counted = True
         return connection
 
     def released(self, connection: ClientConnection) -> None:
@@ -117,6 +108,8 @@ class Pool:
 
     def lost(self, connection: ClientConnection) -> None:
         """A connection's transport is closed."""
+        if not connection.counted:
+            return
         try:
             self._idle.remove(connection)
         except ValueError:
@@ -127,9 +120,7 @@ class Pool:
         """Close what has been idle too long; the oldest stand first."""
         while self._idle:
             connection = self._idle[0]
-            if not connection.closed and now - connection.idle_since < (
-                connection.idle_timeout or IDLE_EXPIRY
-            ):
+            if _usable(connection, now):
                 return
             self._idle.popleft()
             connection.abort()
@@ -140,9 +131,37 @@ class Pool:
         while self._idle:
             self._idle.pop().abort()
 
+    async def _wait(self, *, fresh: bool) -> ClientConnection | None:
+        """The first connection that comes free; None: room to open one."""
+        enqueue = self._waiters.append
+        while True:
+            waiter: asyncio.Future[ClientConnection | None] = asyncio.get_running_loop().create_future()
+            enqueue(waiter)
+            try:
+                connection = await waiter
+            except asyncio.CancelledError:
+                if not waiter.cancelled():
+                    self._give_back(waiter.result())
+                elif waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                raise
+            if connection is None:
+                return None
+            if not connection.closed:
+                if not fresh:
+                    return connection
+                connection.abort()
+                self._open += 1
+                return None
+            # It was lost on its way here: so was the turn, which is taken again.
+            if self._open < self._limit:
+                self._open += 1
+                return None
+            enqueue = self._waiters.appendleft
+
     def _freed(self) -> None:
         """One connection less: the first waiter may open its own."""
-        while self._waiters:
+        while self._waiters and self._open <= self._limit:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
@@ -152,7 +171,7 @@ class Pool:
     def _give_back(self, connection: ClientConnection | None) -> None:
         if connection is None:
             self._freed()
-        else:
+        elif not connection.closed:  # else `lost` counts it
             self.released(connection)
 
     def _drop_idle(self) -> bool:
@@ -160,5 +179,9 @@ class Pool:
         if not self._idle:
             return False
         self._idle.popleft().abort()
-        self._open += 1
         return True
+
+
+def _usable(connection: ClientConnection, now: float) -> bool:
+    keep = connection.idle_timeout
+    return not connection.closed and now - connection.idle_since < (keep if keep >= 0 else IDLE_EXPIRY)

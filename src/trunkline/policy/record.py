@@ -41,7 +41,7 @@ class UsageRecord(msgspec.Struct, frozen=True, gc=False):
     """The public name that the client asked for."""
     streamed: bool
     backend: str
-    """The one whose answer the client got; "" if none."""
+    """The one asked last, whose answer the client got if there was one; "" if none was asked."""
     attempts: tuple[AttemptRecord, ...]
     usage: Usage | None
     """None: nobody counted."""

@@ -39,11 +39,11 @@ class FramingError(ValueError):
 class ChunkedDecoder:
     """Turns a chunked body into its bytes. Do not feed it after it raised.
 
-    `at_boundary`: a size line begins with the next byte. `done`: the last chunk and the trailers were read. `rest`: what was fed after them (the next message).
+    `at_boundary`: a size line begins with the next byte. `done`: the last chunk and the trailers were read.
+    `rest`: what was fed after them (the next message).
     """
 
     __slots__ = (
-        
         "_left",
         "_lenient_space",
         "_partial",

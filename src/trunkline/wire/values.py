@@ -1,7 +1,5 @@
 """Values that pure siblings share."""
 
-from typing import Literal
-
 import msgspec
 
 from trunkline.wire.head import Headers
@@ -32,8 +30,3 @@ class Call(msgspec.Struct, gc=False):
     length: int | None
     extra: bytes
     starts: dict[str, bytes]
-
-
-def dialect_of(surface: str) -> Literal["openai", "anthropic"]:
-    """Whose error shape the clients of a surface read (reference: the SDKs choose by endpoint, never by upstream)."""
-    return "anthropic" if surface == "messages" else "openai"

@@ -165,15 +165,22 @@ async def test_unknown_paths_and_wrong_methods_get_json() -> None:
             assert (reply.status, reply.json["error"]["code"]) == (404, "not_found"), path
             assert reply.headers["content-type"] == "application/json"
             assert reply.headers["x-should-retry"] == "false"
-        for request, allowed in (
-            (get("/v1/chat/completions"), "POST"),
-            (get("/v1/messages"), "POST"),
-            (post("/v1/models", {}), "GET, HEAD"),
-            (post("/health", {}), "GET, HEAD"),
-        ):
-            reply = await world.ask(request)
-            assert (reply.status, reply.headers["allow"]) == (405, allowed)
+        reply = await world.ask(post("/health", {}))
+        assert (reply.status, reply.headers["allow"]) == (405, "GET, HEAD")
         assert world.counts == [0]
+
+
+@on_both_loops
+async def test_other_methods_on_listed_paths_are_the_backends_to_answer() -> None:
+    async with running() as world:
+        for request in (get("/v1/chat/completions"), get("/v1/messages"), post("/v1/models", {})):
+            reply = await world.ask(request)
+            assert reply.headers["x-trunkline-backend"]
+        assert [(entry.method, entry.target) for entry in world.sims[0].log] == [
+            ("GET", "/v1/chat/completions"),
+            ("GET", "/v1/messages"),
+            ("POST", "/v1/models"),
+        ]
 
 
 @on_both_loops
@@ -183,7 +190,7 @@ async def test_errors_have_the_shape_of_the_surface() -> None:
     async with running(keys=keys, server={"max_body": 5000}) as world:
         for request, status, kind in (
             (post("/v1/messages", BODY), 401, "authentication_error"),
-            (get("/v1/messages", headers=key), 405, "invalid_request_error"),
+            (get("/v1/messages", headers=key), 403, "permission_error"),
             (post("/v1/messages", body=b"{", headers=key), 400, "invalid_request_error"),
             (post("/v1/messages", BODY | {"model": "other"}, headers=key), 403, "permission_error"),
             (post("/v1/messages", BODY | {"x": "y" * 9000}, headers=key), 413, "request_too_large"),

@@ -1,15 +1,10 @@
 """wire/values.py: values that pure siblings share."""
 
-import pytest
-
-from trunkline.wire import error_body
-from trunkline.wire.values import SSE_SURFACES, Call, dialect_of
+from trunkline.wire.values import SSE_SURFACES, Call
 
 
-@pytest.mark.parametrize("surface", [*SSE_SURFACES, "embeddings", "audio", "other", ""])
-def test_the_dialect_is_that_of_the_surface(surface: str) -> None:
-    assert dialect_of(surface) == ("anthropic" if surface == "messages" else "openai")
-    assert dialect_of(surface) == error_body.dialect_of(surface)
+def test_streams_that_can_be_ended_by_an_error_of_our_own_are_those_of_text() -> None:
+    assert {"chat", "completions", "responses", "messages"} == SSE_SURFACES
 
 
 def test_a_call_carries_what_is_sent() -> None:
