@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.wire.usage import Usage, merge, parse_usage
+from trunkline.wire.usage import Usage, _parse_any, merge, parse_usage
 
 _OPENAI = {"prompt_tokens": 41, "completion_tokens": 64, "total_tokens": 105}
 _ROWS: list[tuple[str, Any, Usage | None]] = [
@@ -129,3 +129,33 @@ def test_two_reports_of_one_stream() -> None:
     assert merge(None, delta) == delta
     assert merge(start, None) == start
     assert merge(None, None) is None
+
+
+_COUNTS = st.one_of(
+    st.none(), st.integers(-2, 200), st.just(10**13), st.floats(0, 9), st.text(max_size=2), st.booleans()
+)
+_DETAILS = st.one_of(
+    st.none(),
+    st.dictionaries(st.sampled_from(["cached_tokens", "reasoning_tokens", "audio_tokens"]), _COUNTS),
+    st.text(max_size=2),
+)
+_FIELDS = [
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "prompt_cache_hit_tokens",
+    "input_tokens",
+    "prompt_n",
+]
+
+
+@given(
+    st.dictionaries(st.sampled_from(_COUNTED), _COUNTS),
+    st.dictionaries(st.sampled_from(["prompt_tokens_details", "completion_tokens_details"]), _DETAILS),
+    st.sampled_from(["chat", "messages"]),
+)
+def test_the_short_way_for_the_plain_form_gives_what_the_long_way_gives(
+    counts: dict[str, Any], details: dict[str, Any], surface: str
+) -> None:
+    raw = msgspec.json.encode({**counts, **details})
+    assert parse_usage(raw, surface) == _parse_any(raw, surface)
