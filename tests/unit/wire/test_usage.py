@@ -139,7 +139,7 @@ _DETAILS = st.one_of(
     st.dictionaries(st.sampled_from(["cached_tokens", "reasoning_tokens", "audio_tokens"]), _COUNTS),
     st.text(max_size=2),
 )
-_FIELDS = [
+_COUNTED = [
     "prompt_tokens",
     "completion_tokens",
     "total_tokens",
