@@ -1,0 +1,128 @@
+"""The gateway as a process that is looked at from outside: memory, descriptors, gauges, log.
+
+Owns starting it with settings and asking what it holds. Does not own load (crowd.py) nor upstreams: those are the
+simulator's, or sockets that a test opens.
+"""
+
+import contextlib
+import http.client
+import json
+import re
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.processes import Trunkline
+
+PATIENCE = 30.0
+"""Seconds after which a test is hung: far more than any wait needs."""
+IDLE_EXPIRY = 4.0
+"""Seconds that the gateway keeps a connection that nobody uses (DESIGN section 6)."""
+
+_READY = re.compile(r"ready on https?://[^ :]+:(\d+) \(admin http://[^ :]+:(\d+)\)")
+
+
+class GatewayProcess:
+    """A running `trunkline serve`."""
+
+    def __init__(self, directory: Path, settings: dict[str, Any]) -> None:
+        config = directory / "trunkline.json"
+        config.write_text(json.dumps({"admin": {"port": 0}} | settings))
+        self.trunkline = Trunkline("serve", "--config", str(config))
+        found = _READY.search(self.trunkline.wait_for(lambda line: " ready on " in line))
+        assert found is not None, self.trunkline.output
+        self.port, self._admin = int(found[1]), int(found[2])
+        self._proc = Path(f"/proc/{self.trunkline.process.pid}")
+
+    @property
+    def rss(self) -> int:
+        """Bytes of memory in use."""
+        return self._memory("VmRSS")
+
+    @property
+    def peak(self) -> int:
+        """Bytes of memory that were in use at the worst moment since the start or `forget_peak`."""
+        return self._memory("VmHWM")
+
+    def forget_peak(self) -> None:
+        """Let `peak` begin anew (proc(5), clear_refs)."""
+        (self._proc / "clear_refs").write_text("5")
+
+    @property
+    def descriptors(self) -> int:
+        """Open file descriptors."""
+        return len(list((self._proc / "fd").iterdir()))
+
+    def gauge(self, name: str, **labels: str) -> int:
+        """One number of /metrics; labels in the order of the exposition."""
+        wanted = name + ("{" + ",".join(f'{k}="{v}"' for k, v in labels.items()) + "} " if labels else " ")
+        status, body = get(self._admin, "/metrics")
+        assert status == 200
+        line = next(line for line in body.decode().splitlines() if line.startswith(wanted))
+        return int(float(line.removeprefix(wanted)))
+
+    @property
+    def clients(self) -> int:
+        return self.gauge("trunkline_client_connections")
+
+    @property
+    def in_flight(self) -> int:
+        return self.gauge("trunkline_in_flight")
+
+    def upstream(self, state: str) -> int:
+        """Connections to the only backend: `idle` or `busy`."""
+        return self.gauge("trunkline_upstream_connections", backend="sim", state=state)
+
+    def complaints(self) -> list[str]:
+        """What it printed besides notes on its start."""
+        lines = self.trunkline.lines
+        return [line for line in lines if " ready on " not in line and not line.startswith("open: ")]
+
+    def _memory(self, field: str) -> int:
+        status = (self._proc / "status").read_text()
+        found = re.search(rf"{field}:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) * 1024
+
+
+@contextlib.contextmanager
+def gateway(
+    directory: Path, upstream: str, server: dict[str, Any] | None = None, *, code: int = 0, **backend: Any
+) -> Generator[GatewayProcess]:
+    """A gateway in front of one backend. It must end with `code`, at the latest when told to, without complaint."""
+    settings: dict[str, Any] = {
+        "server": {"port": 0} | (server or {}),
+        "backends": [{"name": "sim", "url": upstream} | backend],
+    }
+    running = GatewayProcess(directory, settings)
+    try:
+        yield running
+    except BaseException:
+        running.trunkline.process.kill()
+        running.trunkline.wait()
+        print(running.trunkline.output)
+        raise
+    if running.trunkline.process.poll() is None:
+        running.trunkline.stop()
+    assert running.complaints() == []
+    assert running.trunkline.process.returncode == code
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    """One GET on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        connection.request("GET", path, headers={"connection": "close"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def eventually(check: Callable[[], bool], what: str) -> None:
+    """Wait until the check holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not check():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
