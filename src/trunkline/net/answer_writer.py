@@ -21,7 +21,7 @@ _KEEP_ALIVE = (b"connection: keep-alive\r\n", b"")
 class AnswerWriter:
     """The sending half of a client connection."""
 
-    __slots__ = ("_chunked", "_head", "_must_close", "_transport", "started", "writable")
+    __slots__ = ("_chunked", "_head", "_must_close", "_transport", "_unframed", "started", "writable")
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -29,6 +29,7 @@ class AnswerWriter:
         # per request
         self._head: RequestHead | None = None
         self._chunked = False
+        self._unframed = False  # only the closing of the connection ends the body
         self._must_close = False
         self.started = False  # the head of the answer was sent
 
@@ -69,15 +70,15 @@ class AnswerWriter:
             framing = b"transfer-encoding: chunked\r\n"
         else:
             framing = b""
-            self._must_close = True
+            self._must_close = self._unframed = True
         close = b"connection: close\r\n" if self._must_close else _KEEP_ALIVE[request.minor]
         transport.write(b"%b%b%b%b\r\n" % (status_line(status), block, framing, close))
         if request.method == b"HEAD":
-            self._chunked = False
+            self._chunked = self._unframed = False
 
     def data(self, data: bytes) -> None:
         """Send body bytes (not of an answer to HEAD)."""
-        if self._chunked:
+        if self._chunked and data:  # an empty chunk would be the end
             self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))  # pyright: ignore[reportOptionalMemberAccess] # hot path: `head` saw it
         elif self._transport is not None and self._head is not None and self._head.method != b"HEAD":
             self._transport.write(data)

@@ -8,11 +8,15 @@ ends, or comes without a request, poisons the connection: it is closed, never re
 """
 
 import asyncio
+import socket
+import ssl
+import struct
 from collections.abc import Callable
 from typing import Protocol, cast
 
 from trunkline.errors import CUT, MALFORMED, RESET, STALE, Fault
 from trunkline.net.clock import Clock
+from trunkline.net.tls import tls_fault
 from trunkline.wire.chunked import ChunkedDecoder, FramingError
 from trunkline.wire.head import CHUNKED, UNTIL_CLOSE, ResponseHead, ResponseHeads
 
@@ -22,6 +26,7 @@ STALE_WINDOW = 0.25  # seconds; DESIGN section 6: later closes are ordinary rese
 WRITE_HIGH, WRITE_LOW = 64 * 1024, 16 * 1024  # bytes; DESIGN section 3
 
 _IDLE, _HEAD, _LENGTH, _CHUNKS, _CLOSE = range(5)
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 
 
 class Receiver(Protocol):
@@ -47,6 +52,8 @@ class Owner(Protocol):
     """Where a connection lives: a pool."""
 
     heads: ResponseHeads
+    address: str
+    """Host and port of the upstream, for messages."""
 
     def released(self, connection: "ClientConnection") -> None:
         """Its answer ended well and it can be used again."""
@@ -59,9 +66,9 @@ class ClientConnection(asyncio.Protocol):
     """One connection; at most one request at a time."""
 
     __slots__ = (
-        "_buffer", "_decoder", "_interim", "_keep", "_left", "_no_body", "_owner", "_partial", "_phase", "_receiver",
-        "_transport", "_writable", "answered", "clock", "forward", "forwarded", "idle_since", "idle_timeout",
-        "opened", "repeats", "sent_at", "used",
+        "_buffer", "_decoder", "_interim", "_keep", "_left", "_no_body", "_owner", "_partial", "_paused", "_phase",
+        "_receiver", "_transport", "_why_lost", "_writable", "answered", "clock", "counted", "forward", "forwarded",
+        "idle_since", "idle_timeout", "repeats", "sent_at", "used",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, clock: Clock) -> None:
@@ -69,10 +76,11 @@ class ClientConnection(asyncio.Protocol):
         self._owner = owner
         self.clock = clock
         self._transport: asyncio.Transport | None = None
-        self.opened = False
+        self._why_lost: Exception | None = None
+        self.counted = False  # among the open ones of its pool
         self.used = 0
         self.idle_since = 0.0
-        self.idle_timeout = 0.0  # what the upstream's Keep-Alive header allows; 0: it said nothing
+        self.idle_timeout = -1.0  # what the upstream's Keep-Alive header allows; below 0: it said nothing
         # per request
         self._receiver: Receiver | None = None
         self._phase = _IDLE
@@ -83,6 +91,7 @@ class ClientConnection(asyncio.Protocol):
         self._no_body = False
         self._partial = False  # the request body is not all written
         self._interim = 0
+        self._paused = False
         self._writable = True
         # The short way of most reads of a stream: a whole chunk of which `repeats` says that nobody needs to look
         # at it goes to `forward` as it is. `forwarded` counts such bytes.
@@ -100,6 +109,17 @@ class ClientConnection(asyncio.Protocol):
     def closed(self) -> bool:
         """Whether it can no longer be used."""
         return self._transport is None or self._transport.is_closing()
+
+    @property
+    def lost(self) -> bool:
+        """Whether its transport is gone."""
+        return self._transport is None
+
+    def refusal(self) -> Fault:
+        """What it means that the connection was lost before a byte of an answer came."""
+        if isinstance(self._why_lost, ssl.SSLError):  # TLS 1.3: a client certificate is refused after the handshake
+            return tls_fault(self._owner.address, self._why_lost)
+        return Fault(RESET, "the upstream closed the connection without an answer")
 
     def send(
         self, head: bytes, body: bytes, receiver: Receiver, *, no_body: bool = False, partial: bool = False
@@ -132,6 +152,7 @@ class ClientConnection(asyncio.Protocol):
         """Stop or go on reading the answer: back-pressure from the client."""
         if self._transport is None or self._transport.is_closing():
             return
+        self._paused = paused
         if paused:
             self._transport.pause_reading()
         else:
@@ -141,14 +162,17 @@ class ClientConnection(asyncio.Protocol):
         """Close at once, unsent bytes dropped; the receiver hears nothing more."""
         self._receiver = None
         self.repeats = None
-        if self._transport is not None:
-            self._transport.abort()
+        transport = self._transport
+        if transport is not None:
+            if not self._writable and not transport.is_closing():
+                # The upstream does not read: a FIN would wait behind what the kernel holds, for as long as it likes.
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            transport.abort()
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self.opened = True
         self._transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
 
     def data_received(self, data: bytes) -> None:
@@ -187,8 +211,9 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         receiver, self._receiver = self._receiver, None
         phase, self._phase = self._phase, _IDLE
-        self._owner.lost(self)
         self._transport = None
+        self._why_lost = exc
+        self._owner.lost(self)
         if receiver is None:
             return
         if phase == _CLOSE and exc is None:
@@ -199,7 +224,7 @@ class ClientConnection(asyncio.Protocol):
         elif self.used > 1 and (not self._writable or self.clock.read() - self.sent_at <= STALE_WINDOW):
             receiver.on_fault(Fault(STALE, "the upstream had closed the idle connection"))
         else:
-            receiver.on_fault(Fault(RESET, "the upstream closed the connection without an answer"))
+            receiver.on_fault(self.refusal())
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -216,11 +241,11 @@ class ClientConnection(asyncio.Protocol):
     def _head(self, data: bytes) -> None:
         buffer = self._buffer + data if self._buffer else data
         end = buffer.find(b"\r\n\r\n", max(0, len(self._buffer) - 3)) + 4
+        if end > MAX_HEAD or (end == 3 and len(buffer) > MAX_HEAD):
+            self._malformed(f"the upstream's response head is over {MAX_HEAD} bytes")
+            return
         if end == 3:
-            if len(buffer) > MAX_HEAD:
-                self._malformed(f"the upstream's response head is over {MAX_HEAD} bytes")
-            else:
-                self._buffer = buffer
+            self._buffer = buffer
             return
         self._buffer = b""
         read = self._owner.heads.read(buffer[:end], no_body=self._no_body)
@@ -278,6 +303,8 @@ class ClientConnection(asyncio.Protocol):
         if receiver is None:  # aborted from inside a callback
             return
         if self._keep and not rest and not self._partial and self._writable and not self.closed:
+            if self._paused:  # for the client of this answer; the next one must get its own
+                self.pause(False)
             self._owner.released(self)
         else:
             self.abort()
@@ -296,9 +323,9 @@ def _nowhere(data: bytes) -> None:
 
 
 def _keep_alive_timeout(hint: bytes) -> float:
-    """Seconds that `Keep-Alive: timeout=N` promises, less one for the way; 0 if it names none."""
+    """Seconds that `Keep-Alive: timeout=N` promises, less one for the way; below 0 if it names none."""
     for part in hint.lower().split(b","):
         name, _, value = part.strip().partition(b"=")
         if name == b"timeout" and value.isdigit() and len(value) < 7:
             return max(0.0, int(value) - 1.0)
-    return 0.0
+    return -1.0

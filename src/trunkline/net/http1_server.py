@@ -13,6 +13,7 @@ closing with unread bytes would reset the connection and take the answer with it
 import asyncio
 import re
 import socket
+import struct
 from typing import cast
 
 from trunkline.errors import CLIENT_GONE, HEAD_TOO_LARGE, OVERLOADED, SLOW_REQUEST, Fault
@@ -20,21 +21,21 @@ from trunkline.net.answer_writer import WRITE_HIGH, WRITE_LOW, AnswerWriter
 from trunkline.net.clock import Clock
 from trunkline.net.handler import Application, Dropped, Handler
 from trunkline.net.listener import ServerSettings
+from trunkline.net.peer import Departures, taken
 from trunkline.net.request_body import RequestBody, too_large
 from trunkline.wire.head import RequestHead, RequestHeads, scan_partial
 
 PIPELINE = 64 * 1024  # bytes sent ahead that are kept; DESIGN section 3
-LINGER = 2.0  # seconds to go on reading after an answer that closes; nginx waits 5 s between two reads
+LINGER = 2.0  # seconds to go on reading after an answer that closes, between two reads; nginx: 5 s
+LINGER_MAX = 30.0  # and in all; nginx's. Many clients read nothing before they have sent everything
 DRAIN = 256 * 1024  # bytes of a refused body that are read to keep the connection
-LINGER_BYTES = 4 * 1024 * 1024  # and that are read before closing, at most
 
-_HEAD, _BODY, _CALL, _LINGER, _CLOSED = range(5)
+# _NEXT: a pipelined request waits for its turn of the loop, or for the client to read its answers.
+_HEAD, _NEXT, _BODY, _CALL, _LINGER, _CLOSED = range(6)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _NEVER = float("inf")
-# struct tcp_info begins with the state (linux/tcp.h); these mean that the peer has sent FIN or RST:
-# CLOSE, CLOSE_WAIT, LAST_ACK, CLOSING.
-_TCP_LEFT = frozenset((7, 8, 9, 11))
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 _DROPPED = Dropped()
 _LEFT = Fault(CLIENT_GONE, "the client closed the connection before its answer")
 
@@ -42,13 +43,14 @@ _LEFT = Fault(CLIENT_GONE, "the client closed the connection before its answer")
 class Shared:
     """What the connections of one server have in common."""
 
-    __slots__ = ("app", "buffered", "clock", "connections", "draining", "heads", "settings")
+    __slots__ = ("app", "buffered", "clock", "connections", "departures", "draining", "heads", "settings")
 
     def __init__(self, app: Application, settings: ServerSettings, clock: Clock) -> None:
         self.app = app
         self.settings = settings
         self.clock = clock
         self.connections: set[ServerConnection] = set()
+        self.departures = Departures()
         self.buffered = 0  # bytes of request bodies held, over all connections
         self.draining = False
         self.heads = RequestHeads(settings.max_headers)
@@ -58,8 +60,8 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     """One client connection, and the sink of the answer to its present request."""
 
     __slots__ = (
-        "_body", "_buffer", "_deadline", "_fin", "_handler", "_held", "_last_size", "_opened_at", "_phase",
-        "_pieces", "_reading", "_served", "_shared", "_to_drop", "body_length",
+        "_body", "_buffer", "_deadline", "_fin", "_handler", "_held", "_linger_until", "_opened_at",
+        "_phase", "_pieces", "_reading", "_served", "_shared", "_taken", "_watched", "body_length",
     )  # fmt: skip
 
     def __init__(self, shared: Shared) -> None:
@@ -72,9 +74,10 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         self._opened_at = shared.clock.now
         self._served = 0
         self._reading = True
+        self._watched = -1  # in `Shared.departures`, while it is not being read
         self._fin = False
-        self._last_size = 0
-        self._to_drop = 0  # bytes still read after an answer that closes
+        self._taken = 0  # of what was sent, when the client was last looked at
+        self._linger_until = 0.0
         # per request
         self._handler: Handler | None = None
         self._body: RequestBody | None = None  # while it is not all there
@@ -83,7 +86,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         self.body_length = 0  # as the head names it; -1 chunked
 
     def __repr__(self) -> str:
-        phase = ("head", "body", "call", "linger", "closed")[self._phase]
+        phase = ("head", "next", "body", "call", "linger", "closed")[self._phase]
         return f"<ServerConnection {phase}, {self._served} served>"
 
     # asyncio.Protocol
@@ -105,23 +108,24 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             self._receive_head(data)
         elif phase == _BODY:
             self._receive_body(data)
-        elif phase == _CALL:
+        elif phase in (_CALL, _NEXT):
             self._buffer += data
             if len(self._buffer) > PIPELINE:
                 self._read(False)
-        elif phase == _LINGER:
-            self._to_drop -= len(data)
-            if self._to_drop < 0:
-                self._abort()
+        elif phase == _LINGER and self.writable:
+            self._deadline = min(self._shared.clock.now + LINGER, self._linger_until)
 
     def eof_received(self) -> bool:
         self._fin = True
+        self._buffer = b""  # what it asked for beyond the present answer, nobody waits for
         if self._handler is not None:
             self._gone(_LEFT)
         return False  # what was answered already is still flushed
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._shared.connections.discard(self)
+        if not self._reading:
+            self._shared.departures.forget(self._watched, self._departed)
         self._phase = _CLOSED
         if self._handler is not None:
             self._gone(_LEFT)
@@ -129,9 +133,11 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.writable = False
-        self._last_size = -1
-        if self._phase != _HEAD:
-            self._deadline = self._shared.clock.now + self._shared.settings.slow_client
+        if self._transport is not None:
+            self._taken = taken(self._transport)
+        self._deadline = self._shared.clock.now + self._shared.settings.slow_client
+        if self._phase <= _NEXT:  # who does not read its answers gets no further ones
+            self._read(False)
         if self._handler is not None:
             self._handler.on_writable(False)
 
@@ -139,6 +145,8 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         self.writable = True
         if self._phase == _CALL:
             self._deadline = _NEVER
+        elif self._phase <= _NEXT:
+            self._await_next()
         if self._handler is not None:
             self._handler.on_writable(True)
 
@@ -148,21 +156,26 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         """Bytes where a request begins or goes on to begin."""
         shared = self._shared
         settings = shared.settings
-        before = len(self._buffer)
+        held = self._buffer
+        before = len(held)
         if before:
-            data = self._buffer + data
-        elif data[:2] == b"\r\n":  # RFC 9112 2.2: empty lines before the request line are skipped
+            data = held + data
+        if data[:2] == b"\r\n":  # RFC 9112 2.2: empty lines before the request line are skipped
             data = _EMPTY_LINES.sub(b"", data, 1)
+            before = 0
         end = data.find(b"\r\n\r\n", max(0, before - 3)) + 4
         if end > settings.max_head or (end == 3 and len(data) > settings.max_head):
             self._refuse(Fault(HEAD_TOO_LARGE, f"the request head is over {settings.max_head} bytes"))
         elif end == 3:
-            if (fault := scan_partial(data[max(0, before - 1) :])) is not None:
+            if data[before - 1 : before] == b"\r":
+                before -= 1  # the LF of a line end that was cut in two is not a bare one
+            if (fault := scan_partial(data[before:])) is not None:
                 self._refuse(fault)
                 return
-            if not before and data:
+            if not held and data:
                 self._deadline = shared.clock.now + settings.head_timeout
-            self._buffer = data if data != b"\r\n" else b""
+            self._buffer = data
+            self._read(True)
         else:
             read = shared.heads.read(data[:end])
             if isinstance(read, Fault):
@@ -217,17 +230,20 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         self._body = RequestBody(length, settings.max_body)
         self._deadline = shared.clock.now + settings.body_idle
         if rest:
-            self._receive_body(rest)
-        elif expects and head.minor and head.fields[b"expect"].lower() == b"100-continue":
+            self._receive_body(rest, begins=True)
+            return
+        self._read(True)
+        if expects and head.minor and head.fields[b"expect"].lower() == b"100-continue":
             self._write(_CONTINUE)
 
-    def _receive_body(self, data: bytes) -> None:
+    def _receive_body(self, data: bytes, *, begins: bool = False) -> None:
         shared = self._shared
         body = self._body
         handler = self._handler
         if body is None or handler is None:
             return
-        self._deadline = shared.clock.now + shared.settings.body_idle
+        if self.writable:
+            self._deadline = shared.clock.now + shared.settings.body_idle
         piece = body.feed(data)
         if isinstance(piece, Fault):
             self._broken(piece)
@@ -241,6 +257,8 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             self._deadline = _NEVER
             self._buffer = body.rest
             self._body = None
+        elif begins:
+            self._read(True)
         if not handler.whole:
             if piece or body.complete:
                 handler.on_piece(piece, body.complete, self)
@@ -279,6 +297,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     def _refuse(self, fault: Fault) -> None:
         """Answer a request that is not passed on, and close: its end may not be where it seems."""
         self._must_close = True
+        self._release()
         block, body = self._shared.app.refusal(fault, self._head)
         self.respond(fault.http_status, block, body)
         self._finish(linger=True)
@@ -292,7 +311,12 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     def fail(self) -> None:
         """The answer cannot be finished: close without the end that its framing asks for."""
         self._handler = None
-        self._close()
+        if self._unframed and self._transport is not None and not self._transport.is_closing():
+            # An ordinary close would be the end of such a body: only a reset says that it was cut.
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._abort()
+        else:
+            self._close()
 
     def done(self) -> None:
         """The application is through with the request: go on with the next one, or close."""
@@ -307,7 +331,10 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         """Stop or go on taking the request body: back-pressure from the upstream."""
         if self._phase == _BODY:
             self._read(not paused)
-            self._deadline = _NEVER if paused else self._shared.clock.now + self._shared.settings.body_idle
+            if self.writable:
+                self._deadline = (
+                    _NEVER if paused else self._shared.clock.now + self._shared.settings.body_idle
+                )
 
     def _finish(self, *, linger: bool) -> None:
         """The answer is written: the next request, or the end. `linger`: the client may still be sending."""
@@ -319,15 +346,15 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             return
         shared = self._shared
         if not (linger or self._must_close or shared.draining or self._fin):
-            self._phase = _HEAD
-            self._deadline = shared.clock.now + shared.settings.keep_alive_idle
-            self._read(True)
-            if self._buffer:
-                asyncio.get_running_loop().call_soon(self._next)
-        elif linger and not self._fin:
+            if self.writable:
+                self._await_next()
+            else:
+                self._phase = _NEXT
+                self._read(False)
+        elif (linger or self._buffer) and not self._fin:
             self._phase = _LINGER
             self._buffer = b""
-            self._to_drop = LINGER_BYTES
+            self._linger_until = shared.clock.now + LINGER_MAX
             self._deadline = shared.clock.now + LINGER
             self._read(True)
             if transport.can_write_eof():
@@ -335,15 +362,26 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         else:
             self._close()
 
+    def _await_next(self) -> None:
+        self._deadline = self._shared.clock.now + self._shared.settings.keep_alive_idle
+        if self._buffer:
+            self._phase = _NEXT
+            asyncio.get_running_loop().call_soon(self._next)
+        else:
+            self._phase = _HEAD
+            self._read(True)
+
     def _next(self) -> None:
         """A pipelined request; a turn of the loop later, so that a long pipeline does not nest."""
-        if self._phase == _HEAD and self._buffer:
+        if self._phase == _NEXT and self.writable:
             data, self._buffer = self._buffer, b""
+            self._phase = _HEAD
             self._receive_head(data)
 
     def _close(self) -> None:
         """Close when what is written has been sent, but do not wait for ever."""
         self._phase = _CLOSED
+        self._taken = -1
         self._deadline = self._shared.clock.now + self._shared.settings.slow_client
         if self._transport is not None:
             self._transport.close()
@@ -353,24 +391,30 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         if on == self._reading or transport is None or transport.is_closing():
             return
         self._reading = on
+        departures = self._shared.departures
         if on:
+            departures.forget(self._watched, self._departed)
             transport.resume_reading()
         else:
             transport.pause_reading()
+            self._watched = departures.watch(transport, self._departed)
+
+    def _departed(self) -> None:
+        """The client left while its socket was not being read."""
+        if self._handler is not None:
+            self._gone(_LEFT)
 
     # deadlines and leaving
 
     def sweep(self, now: float) -> None:
-        """Called every 100 ms: deadlines, and a client that left while its socket is not being read."""
-        if not self._reading and self._handler is not None and self._peer_left():
-            self._gone(_LEFT)
+        """Called every 100 ms."""
         if now >= self._deadline:
             self._expire(now)
 
     def drain(self) -> None:
         """No further request: close if idle, else after the present answer."""
         self._must_close = True
-        if self._phase == _HEAD and not self._buffer:
+        if self._phase <= _NEXT and not self._buffer:
             self._close()
 
     def cut(self) -> None:
@@ -385,19 +429,21 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        if not self.writable:
-            size = transport.get_write_buffer_size()
-            if self._last_size < 0 or size < self._last_size:  # it reads, slowly
-                self._last_size = size
+        if not self.writable or self._phase == _CLOSED:
+            now_taken = taken(transport)
+            if now_taken > self._taken:  # it reads, slowly
+                self._taken = now_taken
                 self._deadline = now + settings.slow_client
             elif self._handler is not None:
                 self._gone(Fault(CLIENT_GONE, f"the client read nothing for {settings.slow_client:g} s"))
             else:
                 self._abort()
-        elif self._phase == _HEAD and not self._buffer:
+        elif self._phase == _LINGER or (self._phase <= _NEXT and not self._buffer):
             self._close()
-        elif self._phase in (_HEAD, _BODY):
-            self._broken(Fault(SLOW_REQUEST, "the request did not come in time"))
+        elif self._phase <= _NEXT:
+            self._refuse(Fault(SLOW_REQUEST, "the request head did not come in time"))
+        elif self._phase == _BODY:
+            self._broken(Fault(SLOW_REQUEST, "the request body did not come in time"))
         else:
             self._abort()
 
@@ -412,13 +458,3 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         self._deadline = _NEVER
         if self._transport is not None:
             self._transport.abort()
-
-    def _peer_left(self) -> bool:
-        """Ask the kernel: with reading paused, neither FIN nor reset shows up as an event."""
-        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
-        if sock is None or not hasattr(socket, "TCP_INFO"):
-            return False
-        try:
-            return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _TCP_LEFT
-        except OSError:
-            return True

@@ -68,6 +68,7 @@ class Server:
         for connection in left:
             connection.cut()
         await asyncio.sleep(0)
+        shared.departures.close()
         return not left
 
     async def close(self) -> None:
