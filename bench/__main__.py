@@ -16,7 +16,7 @@ import msgspec
 from bench import gateways, peers, report
 from bench.process import BenchError, raise_file_limit
 from bench.rounds import Rounds
-from bench.settings import MEASURES, Results, Settings, describe_machine, split_cores
+from bench.settings import MEASURES, Results, Settings, describe_machine, join, split_cores
 
 _ROOT = Path(__file__).parent.parent
 _LATEST = _ROOT / "bench" / "results" / "latest.json"
@@ -90,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="unless named otherwise: nginx and trunkline; requests, heads, streams, events; 2 rounds",
     )
+    run.add_argument(
+        "--keep", action="store_true", help="keep what the last run has of measures that are not measured now"
+    )
     run.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md")
     again = verbs.add_parser("report", help="print the last run again")
     again.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md")
@@ -144,7 +147,10 @@ def _run(options: argparse.Namespace) -> Results:
         f"{results.machine}\ngateway on core {gateway_core}, load and upstream on {load_cores}\n", flush=True
     )
     with _alone(), tempfile.TemporaryDirectory(prefix="trunkline-bench-") as directory:
-        Rounds(results, rows, Path(directory)).run(options.only or list(MEASURES))
+        measured = options.only or list(MEASURES)
+        Rounds(results, rows, Path(directory)).run(measured)
+    if options.keep and _LATEST.exists():
+        results = join(msgspec.json.decode(_LATEST.read_bytes(), type=Results), results, measured)
     _LATEST.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
     return results
 

@@ -50,7 +50,8 @@ def launch(
     gateway: Gateway, binary: str, upstreams: tuple[int, ...], directory: Path, core: int, *, streams: bool
 ) -> Live:
     """Start a gateway and wait until it accepts and answers; one that does not raises with its last words."""
-    directory.mkdir(parents=True)
+    # It is there when a disturbed measurement is taken again.
+    directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
     place = Place(directory, port, free_port(), upstreams, streams)
     command = gateway.render(place, binary)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from bench.process import BenchError
+
 MEASURES = (
     "requests",
     "heads",
@@ -64,6 +66,24 @@ class Results(msgspec.Struct, kw_only=True):
     versions: dict[str, str]
     samples: list[Sample] = []
     problems: list[str] = []
+
+
+def join(old: Results, new: Results, measured: list[str]) -> Results:
+    """Return the new run with what the old one has of measures that were not `measured` now.
+
+    Nothing is compared across measures but a gateway's cost with its own, so that runs of one machine may be joined.
+    """
+    if (old.machine, old.versions) != (new.machine, new.versions):
+        raise BenchError("the last run was on another machine or of other gateways: it cannot be kept")
+    names = {*measured, "command"} if "start" in measured else set(measured)
+    return Results(
+        date=f"{old.date}; {', '.join(measured)}: {new.date}",
+        machine=new.machine,
+        settings=new.settings,
+        versions=new.versions,
+        samples=[*(sample for sample in old.samples if sample.measure not in names), *new.samples],
+        problems=[*(text for text in old.problems if text.partition(",")[0] not in names), *new.problems],
+    )
 
 
 def split_cores() -> tuple[int, list[int]]:
