@@ -129,4 +129,6 @@ SHUTTING_DOWN = _row("shutting_down", Blame.GATEWAY, 503, "overloaded", _API)
 INTERNAL = _row("internal", Blame.GATEWAY, 500, "internal_error", _API)
 CLIENT_GONE = _row("client_gone", Blame.CANCELLED, 499, "client_gone", _INVALID)
 
-KINDS: dict[str, Kind] = {value.name: value for value in dict[str, Any](globals()).values() if isinstance(value, Kind)}
+KINDS: dict[str, Kind] = {
+    value.name: value for value in dict[str, Any](globals()).values() if isinstance(value, Kind)
+}

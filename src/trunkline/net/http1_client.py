@@ -117,7 +117,9 @@ class ClientConnection(asyncio.Protocol):
 
     def refusal(self) -> Fault:
         """What it means that the connection was lost before a byte of an answer came."""
-        if isinstance(self._why_lost, ssl.SSLError):  # TLS 1.3: a client certificate is refused after the handshake
+        if isinstance(
+            self._why_lost, ssl.SSLError
+        ):  # TLS 1.3: a client certificate is refused after the handshake
             return tls_fault(self._owner.address, self._why_lost)
         return Fault(RESET, "the upstream closed the connection without an answer")
 
@@ -166,7 +168,9 @@ class ClientConnection(asyncio.Protocol):
         if transport is not None:
             if not self._writable and not transport.is_closing():
                 # The upstream does not read: a FIN would wait behind what the kernel holds, for as long as it likes.
-                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
+                )
             transport.abort()
 
     # asyncio.Protocol

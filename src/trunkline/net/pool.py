@@ -34,9 +34,7 @@ class Opener(Protocol):
 class Pool:
     """Connections to one backend. `take` is synchronous for the common case; `open` waits."""
 
-    def __init__(
-        self, connector: Opener, clock: Clock, limit: int, address: str = "the upstream"
-    ) -> None:
+    def __init__(self, connector: Opener, clock: Clock, limit: int, address: str = "the upstream") -> None:
         self.address = address
         self._connector = connector
         self._clock = clock

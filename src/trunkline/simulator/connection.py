@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()  # closing would first wait for a client that does not read
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (asyncio calls it so)
+    def connection_lost(self, exc: Exception | None) -> None:
         """Stop at once and settle all requests that are not over."""
         if self._task is not None:
             self._task.cancel()
