@@ -24,7 +24,7 @@ def check_url(url: str) -> str:
         if "://" in url or "@" in url or match is None:
             return "must start with http:// or https://"
         scheme = "http" if is_near(match[1].strip("[]")) else "https"
-        return f"has no scheme; write {scheme}://{url[match.start(1) :]}"
+        return f"has no scheme; write {scheme}://{re.split('[?#]', url[match.start(1) :])[0]}"
     try:
         parse_base_url(url)
     except ValueError as error:

@@ -26,7 +26,16 @@ _VISIBLE = re.compile(r"[!-~]*")
 # These frame the message or name its place: the gateway writes them itself (RFC 9110 section 7.6.1).
 _OWN_HEADERS = frozenset(
     {
-        *("connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te"),
+        *(
+            "accept-encoding",
+            "connection",
+            "content-length",
+            "expect",
+            "host",
+            "keep-alive",
+            "proxy-connection",
+            "te",
+        ),
         *("trailer", "transfer-encoding", "upgrade"),
     }
 )

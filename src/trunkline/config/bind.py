@@ -33,7 +33,7 @@ INVALID: Final = _Mark.INVALID
 ABSENT: Final = _Mark.ABSENT
 
 _NOTHING = OutsideKeys({})
-_SECRET_WORDS = ("auth", "key", "token", "secret", "cookie", "password")
+_SECRET_WORDS = ("auth", "key", "token", "secret", "cookie", "pass", "cred", "sign")
 
 
 class Report(msgspec.Struct):

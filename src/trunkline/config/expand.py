@@ -26,10 +26,15 @@ def has_reference(text: str) -> bool:
     return any(match[2] for match in _REFERENCE.finditer(text))
 
 
+_LONG_WORD = re.compile(r"\S{8}")  # more than `Bearer` in front of a variable
+
+
 def is_literal(text: str) -> bool:
-    """Whether a value is written down here: the whole of it, or as the default of a variable."""
-    return not has_reference(text) or any(
-        re.search(r":-.", match[2] or "") for match in _REFERENCE.finditer(text)
+    """Whether a value is written down here: the whole of it, a good part, or as the default of a variable."""
+    return (
+        not has_reference(text)
+        or _LONG_WORD.search(_REFERENCE.sub(" ", text)) is not None
+        or any(re.search(r":-.", match[2] or "") for match in _REFERENCE.finditer(text))
     )
 
 

@@ -26,20 +26,23 @@ _DROPPED = frozenset(
         b"access-control-allow-headers", b"access-control-expose-headers", b"access-control-max-age",
     )
 )  # fmt: skip
-_DECODED = _DROPPED | {b"content-encoding"}
+_ENCODING = frozenset((b"content-encoding",))
+# What an upstream says to the holder of its credential, who is the gateway and not its clients.
+_ACCOUNT = frozenset((b"set-cookie", b"openai-organization", b"strict-transport-security"))
 
 
 def answer_block(exchange: "Exchange", head: ResponseHead | Answer, *, decoded: bool) -> bytes:
     """The header lines of an answer that comes from an upstream. `decoded`: its compression was undone."""
+    own = exchange.own_credential
     if isinstance(head, Answer):
-        return _passed(head.headers, decoded=decoded) + gateway_block(exchange)
-    if head.memo is None:
-        head.memo = (_passed(head.headers, decoded=False), _passed(head.headers, decoded=True))
+        return _passed(head.headers, own=own, decoded=decoded) + gateway_block(exchange)
+    if head.memo is None:  # heads are remembered per backend, and so is whose credential it gets
+        head.memo = [_passed(head.headers, own=own, decoded=flag) for flag in (False, True)]
     return head.memo[decoded] + gateway_block(exchange)
 
 
-def gateway_block(exchange: "Exchange") -> bytes:
-    """The header lines that the gateway adds to every answer of a call."""
+def gateway_block(exchange: "Exchange", *, answered: bool = True) -> bytes:
+    """The header lines that the gateway adds to an answer. `answered` False: nobody has, so nobody is named."""
     call = exchange.call
     total, upstream = exchange.timings()
     return b"x-request-id: %b\r\nserver-timing: total;dur=%.1f, upstream;dur=%.1f\r\n%b%b" % (
@@ -47,7 +50,7 @@ def gateway_block(exchange: "Exchange") -> bytes:
         total * 1000,
         upstream * 1000,
         call.extra,
-        exchange.naming(),
+        exchange.naming() if answered else b"",
     )
 
 
@@ -59,8 +62,12 @@ def naming_lines(model: str, backend: str | None, attempts: int) -> bytes:
     return lines
 
 
-def _passed(headers: Headers, *, decoded: bool) -> bytes:
-    dropped = _DECODED if decoded else _DROPPED
+def _passed(headers: Headers, *, own: bool, decoded: bool) -> bytes:
+    dropped = _DROPPED
+    if own:
+        dropped = dropped | _ACCOUNT
+    if decoded:
+        dropped = dropped | _ENCODING
     for name, value in headers:
         if name == b"connection" and value.lower() not in (b"keep-alive", b"close"):
             dropped = dropped | hop_by_hop(headers)

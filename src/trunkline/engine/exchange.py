@@ -79,7 +79,8 @@ class Exchange:
         self._sink = sink
         self._candidates = candidates
         self.call = call
-        self._started = self._tried_at = now = runtime.clock.now
+        self._body_size = len(call.body)
+        self._started = self._tried_at = now = runtime.clock.read()
         self._attempts: list[AttemptRecord] = []
         self._total_at = now + candidates[0].settings.timeouts.total
         if call.length is not None:
@@ -96,6 +97,11 @@ class Exchange:
         """The header lines that say who answered."""
         attempts = len(self._attempts) + (not self._over)  # the present one is noted when it is over
         return self._runtime.naming(self.call.model, self._candidates[self._index].name, attempts)
+
+    @property
+    def own_credential(self) -> bool:
+        """Whether the present backend gets the gateway's credential, not the client's."""
+        return self._candidates[self._index].own_credential
 
     def timings(self) -> tuple[float, float]:
         """Seconds since the call came, and since the present attempt was sent."""
@@ -210,8 +216,10 @@ class Exchange:
     # the answer; called by the relay
 
     def commit(self, relay: Relay, length: int | None) -> None:
-        """Content is about to be sent: no other backend from here on."""
+        """Content is about to be sent: no other backend from here on, so the request need not be kept."""
         self.committed = True
+        self.call.body = b""
+        self._sink.release()
         if not self._head_sent:
             self._head_sent = True
             self._head_at = self._runtime.clock.read()
@@ -240,7 +248,7 @@ class Exchange:
         head = relay.head
         assert head is not None
         self.committed = self._head_sent = True
-        self._head_at = self._runtime.clock.now
+        self._head_at = self._runtime.clock.read()
         self._status = relay.status
         self._bytes_out += len(body)
         block = answer_block(self, head, decoded=relay.decoded)
@@ -339,7 +347,7 @@ class Exchange:
             self._head_sent = True
             self._head_at = now
             self._status = 200
-            self._sink.head(200, _SSE_HEAD + gateway_block(self))
+            self._sink.head(200, _SSE_HEAD + gateway_block(self, answered=False))
         self._sink.data(KEEP_ALIVE)
 
     # the end
@@ -382,8 +390,8 @@ class Exchange:
                 self._relay,
                 fault,
                 status=self._status,
-                times=(self._started, self._head_at, runtime.clock.now),
-                bytes_in=len(call.body) + (upload.bytes_in if upload is not None else 0),
+                times=(self._started, self._head_at, runtime.clock.read()),
+                bytes_in=self._body_size + (upload.bytes_in if upload is not None else 0),
                 bytes_out=self._bytes_out,
             )
         )

@@ -72,7 +72,7 @@ async def fetch(
     connection: ClientConnection | None = None
     try:
         async with asyncio.timeout(timeout):
-            connection = await upstream.pool.open(fresh=True)
+            connection = await upstream.probes.open(fresh=True)
             if connection.closed:
                 return Fault(RESET, "the upstream closed the connection before the request was sent")
             head = upstream.head(_Question(target, headers or []), None)

@@ -24,7 +24,7 @@ from trunkline.wire.head import UNTIL_CLOSE, ResponseHead
 from trunkline.wire.openai import ABSENT, decode_whole, present
 from trunkline.wire.retry_after import parse_retry_after
 from trunkline.wire.usage import Usage, parse_usage
-from trunkline.wire.values import Call
+from trunkline.wire.values import UNLISTED, Call
 
 MAX_WHOLE = 8 * 1024 * 1024
 """Bytes of a JSON answer that are held, so that it can still fail over; DESIGN section 3."""
@@ -165,17 +165,17 @@ class Relay:
         self._length = length
         self.status = head.status
         self.first_byte_at = self.last_at = self.connection.clock.read()
-        kind = head.fields.get(b"content-type", b"").lower()
+        kind = head.fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
         call = self._owner.call
         if head.status >= 300 and head.status != 304:
             self._phase = _WHOLE
         elif call.method == b"HEAD":
             self._phase = _WHOLE
             return
-        elif kind.startswith(b"text/event-stream"):
+        elif kind == b"text/event-stream":
             self._phase = _EVENTS
             self._inspector = INSPECTORS.get(call.surface, StreamInspector)(call.include_usage)
-        elif kind.startswith(b"application/json") and length <= MAX_WHOLE:
+        elif kind == b"application/json" and length <= MAX_WHOLE:
             self._phase = _WHOLE
         elif length == 0:
             self._phase = _WHOLE
@@ -310,12 +310,15 @@ class Relay:
         call = self._owner.call
         if not framed:
             return Fault(CUT, "the upstream closed the connection before its answer")
-        if call.method == b"POST" and call.surface != "other" and self.status == 200:
+        if call.method == b"POST" and call.surface not in UNLISTED and self.status == 200:
             return Fault(MALFORMED, "the upstream's answer is empty")
         return None
 
     def _check_json(self, body: bytes, framed: bool) -> Fault | None:
         """Whether a 200 with a JSON body is what it claims to be; takes the usage from it."""
+        unlisted = self._owner.call.surface in UNLISTED
+        if unlisted and framed and self._owner.call.method != b"POST":
+            return None  # a stored file, say: what is in it is nobody's business
         try:
             whole = decode_whole(body)
         except (msgspec.ValidationError, RecursionError):
@@ -327,19 +330,21 @@ class Relay:
             kind = MALFORMED if framed else CUT
             return Fault(kind, "the upstream's answer says it is JSON and is not")
         # Elsewhere an object with an `error` may be a thing that failed (a job, a stored response), truly told.
-        if whole.object == "error" or (
-            whole.error and (whole.object is None or self._owner.call.surface != "other")
-        ):
+        if whole.object == "error" or (whole.error and (whole.object is None or not unlisted)):
             info = extract_message(body)
             return Fault(ERROR_IN_200, f"the upstream answered 200 with an error: {info.message}")
         self._usage = whole.usage if present(whole.usage) else whole.timings
         return None
 
     def _too_long_to_hold(self) -> None:
-        """A long JSON answer is passed on as it comes; a long error is cut to what is kept."""
+        """A long JSON answer is passed on as it comes; of a long error only the status is."""
         if self.status >= 300:
-            self.connection.abort()
-            self._end_of_whole(True)
+            assert self.head is not None
+            answer = Answer(self.status, self.head.headers, self._take_held())
+            retry_after = parse_retry_after(self.head.fields, now=time.time())
+            fault = classify(answer, retry_after, own_credential=self.own_credential)
+            message = f"the upstream answered {self.status} with more than {MAX_ERROR} bytes"
+            self.fail(msgspec.structs.replace(fault, message=message, answer=None))
             return
         self._phase = _RAW
         if self._begin_raw():

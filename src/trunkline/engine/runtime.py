@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections import deque
 
-from trunkline.config.addresses import is_loopback, is_near
+from trunkline.config.addresses import is_loopback
 from trunkline.config.model import Settings
 from trunkline.engine.answer_head import naming_lines
 from trunkline.engine.exchange import Exchange
@@ -20,7 +20,6 @@ from trunkline.net.clock import Clock
 from trunkline.net.dns import Resolver
 from trunkline.policy.keys import Keyring
 from trunkline.policy.record import UsageRecord
-from trunkline.providers.registry import find
 from trunkline.routing.plan import Plan
 from trunkline.telemetry.metrics import Metrics
 from trunkline.wire.values import Call
@@ -48,7 +47,7 @@ class Runtime:
         self.upstreams = [Upstream(item, self.clock, self.resolver) for item in settings.backends]
         self.live: set[Exchange] = set()
         self.records: deque[UsageRecord] = deque(maxlen=RECORDS)
-        self.metrics = Metrics()
+        self.metrics = Metrics(self.plan.model_names())
         self.draining = False
         expose = settings.server.expose
         self.exposes = is_loopback(settings.server.host) if expose is None else expose
@@ -92,11 +91,7 @@ class Runtime:
         if configured != "auto":
             return configured
         seconds = AUTO_FIRST_TOKEN + len(call.body) / CHARS_PER_TOKEN / 1000
-        profile = find(upstream.settings.provider)
-        local = profile is not None and (
-            profile.local or (profile.local_when_private and is_near(upstream.base.host))
-        )
-        return max(seconds, AUTO_LOCAL_FIRST_TOKEN) if local else seconds
+        return max(seconds, AUTO_LOCAL_FIRST_TOKEN) if upstream.local else seconds
 
     def observe(self, record: UsageRecord) -> None:
         """Keep the record of a finished call and count it."""
@@ -105,7 +100,7 @@ class Runtime:
 
     def observe_refusal(self, request_id: bytes, surface: str, key: str, model: str, fault: Fault) -> None:
         """Record a call that was refused before any backend was asked."""
-        now = self.clock.now
+        now = self.clock.read()
         self.observe(
             UsageRecord(
                 request_id=request_id.decode(),
@@ -137,6 +132,7 @@ class Runtime:
             exchange.on_drain_over()
         for upstream in self.upstreams:
             upstream.pool.close()
+            upstream.probes.close()
         self.clock.stop()
         self.resolver.close()
 

@@ -37,5 +37,8 @@ class Sink(Protocol):
     def done(self) -> None:
         """Nothing more will be sent."""
 
+    def release(self) -> None:
+        """The request body is not needed any more."""
+
     def pause_body(self, paused: bool) -> None:
         """Stop or go on sending the request body."""

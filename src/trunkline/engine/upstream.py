@@ -8,12 +8,14 @@ A client's own credential never goes upstream, except where the backend is a pur
 
 from typing import Protocol
 
+from trunkline.config.addresses import is_near
 from trunkline.net.clock import Clock
 from trunkline.net.connector import Connector
 from trunkline.net.dns import Resolver
 from trunkline.net.pool import Pool
 from trunkline.net.tls import client_context
 from trunkline.net.url import BaseUrl, join_raw, parse_base_url
+from trunkline.providers.registry import find
 from trunkline.routing.backend import BackendSettings
 from trunkline.wire.head import CHUNKED, Headers, hop_by_hop
 
@@ -26,6 +28,7 @@ _OWN_HOP = frozenset(
     )
 )  # fmt: skip
 
+MAX_PROBES = 4  # connections of the gateway's own to one backend
 _MAX_LINES = 256  # request lines that are kept; there are a dozen routes, the rest is what clients make up
 
 
@@ -54,7 +57,13 @@ class Upstream:
         context = client_context(settings) if self.base.scheme == "https" else None
         connector = Connector(self.base, context, resolver, settings.timeouts.connect)
         self.pool = Pool(connector, clock, settings.max_connections, self.base.address)
+        # The gateway's own questions (health, model lists) must not wait behind calls, nor take their places.
+        self.probes = Pool(connector, clock, MAX_PROBES, self.base.address)
         self.own_credential = not settings.forward_authorization
+        profile = find(settings.provider)
+        self.local = profile is not None and (
+            profile.local or (profile.local_when_private and is_near(self.base.host))
+        )
         own = {name.lower(): value for name, value in settings.headers.items()}
         if settings.api_key:
             own.setdefault("authorization", f"Bearer {settings.api_key}")

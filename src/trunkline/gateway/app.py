@@ -32,7 +32,7 @@ class Gateway:
         self.server = Server(self._app, server, runtime.clock, tls)
         admin = AdminApplication(runtime, lambda: len(self.server.shared.connections))
         admin_settings = ServerSettings(host=settings.admin.host, port=settings.admin.port)
-        self.admin = Server(admin, admin_settings, runtime.clock, None)
+        self.admin = Server(admin, admin_settings, runtime.clock, None, "admin.port")
 
     async def start(self) -> None:
         """Listen on both ports; ConfigError if one cannot be had."""

@@ -28,7 +28,7 @@ from trunkline.policy.keys import ANONYMOUS, Key
 from trunkline.wire.call import ParsedBody, multipart_model, parse_json
 from trunkline.wire.error_body import dialect_of, render
 from trunkline.wire.head import RequestHead
-from trunkline.wire.values import Call
+from trunkline.wire.values import UNLISTED, Call
 
 _ALL_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 PEEK = 64 * 1024
@@ -51,14 +51,14 @@ class DataApplication:
         entry = head.memo
         if entry is None:
             entry = head.memo = self._enter(head)
-        if runtime.draining and isinstance(entry, _Entry):
+        if runtime.draining and isinstance(entry, _Entry) and entry.route.operation is not openai.HEALTH:
             entry = _Refused("other", Fault(SHUTTING_DOWN, "the gateway is shutting down", retry_after=1.0))
         if isinstance(entry, _Entry):
             if entry.as_json:
                 return entry
             operation = entry.route.operation
             if operation is openai.HEALTH:
-                return self._probes.handler(entry.route.path, connection)
+                return self._probes.handler(entry.route.path, connection, entry.extra)
             if operation is openai.MODELS:
                 return self._models.handler(entry.route, entry.key, connection, entry.extra)
             return _OpaqueRequest(entry)
@@ -87,6 +87,12 @@ class DataApplication:
             path = head.target[:200].decode("latin-1")
             return _Refused("other", Fault(NOT_FOUND, f"there is nothing at {path}"))
         operation = route.operation
+        if head.method in (
+            b"TRACE",
+            b"CONNECT",
+        ):  # the one echoes our credential, the other is not HTTP any more
+            fault = Fault(METHOD_NOT_ALLOWED, f"{head.method.decode()} is not possible here")
+            return _Refused(operation.surface, fault, b"allow: %b\r\n" % _ALL_METHODS)
         if operation is openai.HEALTH and head.method in operation.methods:
             return _Entry(self, route, head, ANONYMOUS, as_json=False)
         if operation is openai.HEALTH and not self._passthrough:
@@ -156,7 +162,7 @@ class _Entry:
         """The whole JSON body."""
         parsed = parse_json(body)
         if isinstance(parsed, Fault):
-            if self._surface != "other" or body.lstrip()[:1] == b"{":
+            if self._surface not in UNLISTED or body.lstrip()[:1] == b"{":
                 self.refuse(connection, parsed, "")
                 return
             # Operations that are not known here may take another JSON value, or none (`/v1/batches/{id}/cancel`).

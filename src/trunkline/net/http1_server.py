@@ -129,7 +129,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         self._phase = _CLOSED
         if self._handler is not None:
             self._gone(_LEFT)
-        self._release()
+        self.release()
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -212,7 +212,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             handler = _DROPPED
         else:
             self._must_close = closes
-            if handler.whole and length > 0 and not self._hold(length):
+            if handler.whole and length > 0 and not self._has_room(length):
                 return
         self._handler = handler
         if length == len(rest) or length == 0:  # the common case: the body came with the head
@@ -222,6 +222,8 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
                 self._buffer = rest
                 rest = b""
             if handler.whole:
+                self._shared.buffered += len(rest)
+                self._held = len(rest)
                 handler.on_request(rest, self)
             else:
                 handler.on_piece(rest, True, self)
@@ -249,7 +251,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             self._broken(piece)
             return
         if handler.whole:
-            if self.body_length < 0 and not self._hold(len(piece)):
+            if not self._hold(len(piece)):
                 return
             self._pieces.append(piece)
         if body.complete:
@@ -267,19 +269,24 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             self._pieces = []
             handler.on_request(whole, self)
 
-    def _hold(self, size: int) -> bool:
-        """Account for body bytes that will be held; False if there is no room and the request was refused."""
+    def _has_room(self, size: int) -> bool:
+        """Whether so many body bytes may be held; False if not, and the request was refused."""
         shared = self._shared
-        if shared.buffered + size > shared.settings.max_buffered:
-            self._broken(
-                Fault(OVERLOADED, "too many request bodies are being held; try again", retry_after=1.0)
-            )
+        if shared.buffered + size <= shared.settings.max_buffered:
+            return True
+        self._broken(Fault(OVERLOADED, "too many request bodies are being held; try again", retry_after=1.0))
+        return False
+
+    def _hold(self, size: int) -> bool:
+        """Account for body bytes that came; a length that was only named takes no room from others."""
+        if not self._has_room(size):
             return False
-        shared.buffered += size
+        self._shared.buffered += size
         self._held += size
         return True
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """The request body is not held any more."""
         self._shared.buffered -= self._held
         self._held = 0
         self._pieces = []
@@ -297,7 +304,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     def _refuse(self, fault: Fault) -> None:
         """Answer a request that is not passed on, and close: its end may not be where it seems."""
         self._must_close = True
-        self._release()
+        self.release()
         block, body = self._shared.app.refusal(fault, self._head)
         self.respond(fault.http_status, block, body)
         self._finish(linger=True)
@@ -321,7 +328,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     def done(self) -> None:
         """The application is through with the request: go on with the next one, or close."""
         self._handler = None
-        self._release()
+        self.release()
         if self._phase == _CALL:
             self._finish(linger=False)
         elif self._phase == _BODY:  # answered before the request was all there

@@ -20,10 +20,16 @@ class Server:
     """One listening port with its connections. `start`, then `drain` or `close`."""
 
     def __init__(
-        self, app: Application, settings: ServerSettings, clock: Clock, tls: ssl.SSLContext | None
+        self,
+        app: Application,
+        settings: ServerSettings,
+        clock: Clock,
+        tls: ssl.SSLContext | None,
+        setting: str = "server.port",
     ) -> None:
         self.shared = Shared(app, settings, clock)
         self._tls = tls
+        self._setting = setting  # what to change if the port is taken
         self._server: asyncio.Server | None = None
         self.port = settings.port
 
@@ -40,6 +46,7 @@ class Server:
                 settings.host,
                 settings.port,
                 ssl=self._tls,
+                ssl_handshake_timeout=settings.head_timeout if self._tls is not None else None,
                 backlog=BACKLOG,
                 reuse_address=True,
                 reuse_port=settings.reuse_port or None,
@@ -47,7 +54,7 @@ class Server:
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; "
-                "choose another server.port or stop what uses it"
+                f"choose another {self._setting} or stop what uses it"
             ) from error
         self.port = self._server.sockets[0].getsockname()[1]
         for listening in self._server.sockets:

@@ -25,7 +25,11 @@ class TimeoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     idle: Annotated[float, Meta(gt=0, description="Silence between two events of a stream.")] = 30.0
     total: Annotated[
         float,
-        Meta(gt=0, description="The whole call with all attempts; of a stream until its first content."),
+        Meta(
+            gt=0,
+            description="The whole call with all attempts (the first backend's counts); "
+            "of a stream until its first content.",
+        ),
     ] = 600.0
 
 

@@ -54,7 +54,7 @@ _NOTHING = ErrorInfo()
 
 def dialect_of(surface: str) -> Dialect:
     """The shape by what the client called, never by the upstream."""
-    return "anthropic" if surface == "messages" else "openai"
+    return "anthropic" if surface.startswith("messages") else "openai"
 
 
 def render(fault: Fault, dialect: Dialect, request_id: str = "") -> bytes:

@@ -132,7 +132,7 @@ async def test_from_the_gateways_own_pages() -> None:
         for path in ("/v1/models", "/health"):
             client = await world.open()
             client.send(get(path))
-            while not world.gateway.runtime.upstreams[0].pool.open_count:
+            while not world.gateway.runtime.upstreams[0].probes.open_count:
                 await asyncio.sleep(0.005)
             await client.leave()
         while world.gateway.server.shared.connections:

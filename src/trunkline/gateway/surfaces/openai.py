@@ -24,6 +24,8 @@ class Operation(msgspec.Struct, frozen=True, gc=False):
 
 MODELS = Operation("models", (b"GET", b"HEAD"), json=False)
 HEALTH = Operation("health", (b"GET", b"HEAD"), json=False)
+# Anthropic's clients read Anthropic's errors there too.
+_BELOW_MESSAGES = Operation("messages/other", (), json=False)
 ANY = Operation("other", (), json=False)
 
 _LISTED: dict[bytes, Operation] = {

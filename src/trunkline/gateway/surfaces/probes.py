@@ -29,10 +29,10 @@ class Probes:
         self._asking: asyncio.Task[list[str]] | None = None
         self._asked_at = 0.0
 
-    def handler(self, path: bytes, connection: ServerConnection) -> LocalRequest:
+    def handler(self, path: bytes, connection: ServerConnection, extra: bytes) -> LocalRequest:
         """Answer one request."""
         answer = {b"/health": self._health, b"/health/live": self._live}.get(path, self._ready)
-        block = b"x-request-id: %b\r\ncache-control: no-store\r\n" % self._runtime.next_id()
+        block = b"x-request-id: %b\r\ncache-control: no-store\r\n%b" % (self._runtime.next_id(), extra)
         return LocalRequest(connection, answer, block)
 
     def stop(self) -> None:
