@@ -28,7 +28,12 @@ _DROPPED = frozenset(
 )  # fmt: skip
 _ENCODING = frozenset((b"content-encoding",))
 # What an upstream says to the holder of its credential, who is the gateway and not its clients.
-_ACCOUNT = frozenset((b"set-cookie", b"openai-organization", b"strict-transport-security"))
+_ACCOUNT = frozenset(
+    (
+        b"set-cookie", b"openai-organization", b"strict-transport-security", b"www-authenticate", b"clear-site-data",
+        b"x-accel-redirect", b"x-sendfile",
+    )
+)  # fmt: skip
 
 
 def answer_block(exchange: "Exchange", head: ResponseHead | Answer, *, decoded: bool) -> bytes:

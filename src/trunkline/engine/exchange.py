@@ -103,6 +103,11 @@ class Exchange:
         """Whether the present backend gets the gateway's credential, not the client's."""
         return self._candidates[self._index].own_credential
 
+    def masked(self, body: bytes) -> bytes:
+        """An upstream's error body without the credential it got: some quote the key that they refuse."""
+        key = self._candidates[self._index].settings.api_key.encode()
+        return body.replace(key, b"***") if key else body
+
     def timings(self) -> tuple[float, float]:
         """Seconds since the call came, and since the present attempt was sent."""
         now = self._runtime.clock.read()
@@ -254,7 +259,7 @@ class Exchange:
         block = answer_block(self, head, decoded=relay.decoded)
         if not body and self.call.method == b"HEAD" and relay.status not in (204, 304):
             named = head.fields.get(b"content-length", b"")
-            self._sink.head(relay.status, block, int(named) if named.isdigit() else None)
+            self._sink.head(relay.status, block, int(named) if named.isdigit() and len(named) < 19 else None)
         else:
             self._sink.respond(relay.status, block, body)
 

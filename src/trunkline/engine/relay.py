@@ -66,6 +66,9 @@ class Owner(Protocol):
     def pause_request(self, paused: bool) -> None:
         """Back-pressure on the request body."""
 
+    def broke(self, error: Exception) -> None:
+        """The gateway itself failed."""
+
 
 class Relay:
     """Receives one upstream answer."""
@@ -117,7 +120,7 @@ class Relay:
     @property
     def finished_but_open(self) -> bool:
         """Whether a stream has had its terminal event, though the upstream has not ended the body."""
-        return self._phase == _EVENTS and self._inspector is not None and self._inspector.terminal
+        return self._phase == _EVENTS and self._inspector is not None and self._inspector.over
 
     @property
     def is_event_stream(self) -> bool:
@@ -212,6 +215,12 @@ class Relay:
                 self._too_long_to_hold()
 
     def on_end(self, framed: bool) -> None:
+        try:
+            self._end(framed)
+        except Exception as error:  # noqa: BLE001 # no other callback comes that could end the answer
+            self._owner.broke(error)
+
+    def _end(self, framed: bool) -> None:
         # From here on the connection is back in its pool: it is not ours to abort.
         if self._inflater is not None and self.bytes_in and not self._inflater.whole:
             self._phase = _OVER

@@ -13,6 +13,7 @@ from trunkline.errors import (
     METHOD_NOT_ALLOWED,
     MODEL_NOT_ALLOWED,
     NOT_FOUND,
+    ORIGIN_NOT_ALLOWED,
     SHUTTING_DOWN,
     Fault,
 )
@@ -75,7 +76,7 @@ class DataApplication:
             block = refusal_block(fault, request_id, self.cors.answer(head) + entry.block)
             body = render(fault, dialect_of(entry.surface), request_id.decode())
             connection.respond(fault.http_status, block, body)
-            runtime.observe_refusal(request_id, entry.surface, "", "", fault)
+            runtime.observe_refusal(request_id, entry.surface, entry.key, "", fault)
         return None
 
     def _enter(self, head: RequestHead) -> "_Entry | _Refused":
@@ -108,6 +109,16 @@ class DataApplication:
         key = self.runtime.keyring.check(head.fields)
         if isinstance(key, Fault):
             return _Refused(operation.surface, key)
+        if self.runtime.keyring.open and self.cors.is_foreign(head):
+            # Any page on the web can make a browser on this machine send a POST here, and would spend its credit.
+            message = "without keys no web page of another origin may call; name it in server.cors_origins"
+            return _Refused(operation.surface, Fault(ORIGIN_NOT_ALLOWED, message))
+        if key.models is not None and not operation.methods:
+            # Whatever model such a request names, it may be about another: jobs, files, stored answers.
+            message = (
+                f"the key `{key.name}` is limited to some models, and this operation is not about a model"
+            )
+            return _Refused(operation.surface, Fault(MODEL_NOT_ALLOWED, message), key=key.name)
         as_json = head.method == b"POST" and (operation.json or _says_json(head))
         if as_json and head.fields.get(b"content-encoding", b"identity").lower() != b"identity":
             fault = Fault(INVALID_REQUEST, "compressed request bodies are not accepted: send plain JSON")
@@ -134,10 +145,11 @@ class DataApplication:
 class _Refused:
     """A head that was judged: `fault`, or None for OPTIONS; `block`: header lines that belong to it."""
 
-    def __init__(self, surface: str, fault: Fault | None, block: bytes = b"") -> None:
+    def __init__(self, surface: str, fault: Fault | None, block: bytes = b"", key: str = "") -> None:
         self.surface = surface
         self.fault = fault
         self.block = block
+        self.key = key
 
 
 class _Entry:
@@ -177,6 +189,14 @@ class _Entry:
         runtime = self.app.runtime
         key = self.key
         model = parsed.model
+        named = self.route.model
+        if named and key.models is not None and not key.allows(named):
+            model = named
+        if key.models is not None and parsed.lists_models:
+            fault = Fault(
+                MODEL_NOT_ALLOWED, f"the key `{key.name}` may not send a list of `models`", param="models"
+            )
+            return self.refuse(connection, fault, model)
         if key.models is not None and not (model and key.allows(model)):
             what = f"the model `{model[:100]}`" if model else "requests that name no model"
             fault = Fault(MODEL_NOT_ALLOWED, f"the key `{key.name}` may not use {what}", param="model")

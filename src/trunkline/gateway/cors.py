@@ -3,6 +3,9 @@
 Without `server.cors_origins` no header is sent and browsers refuse on the client's behalf.
 """
 
+from urllib.parse import urlsplit
+
+from trunkline.config.addresses import is_loopback
 from trunkline.wire.head import RequestHead
 
 _EXPOSED = (
@@ -26,6 +29,17 @@ class Cors:
             origin,
             _EXPOSED,
         )
+
+    def is_foreign(self, head: RequestHead) -> bool:
+        """Whether a web page calls that is neither allowed nor of this machine. Programs send no Origin."""
+        origin = head.fields.get(b"origin")
+        if origin is None or self._any or origin in self._origins:
+            return False
+        try:
+            host = urlsplit(origin.decode("ascii")).hostname
+        except ValueError:
+            return True
+        return host is None or not is_loopback(host)
 
     def preflight(self, head: RequestHead) -> bytes:
         """Lines for an answer to OPTIONS: any header may be sent, as the SDKs send many of their own."""

@@ -50,7 +50,7 @@ class StreamInspector:
         self.include_usage = include_usage
         self.content = False
         self.terminal = False
-        self.events = 0
+        self.events: int = 0
         self.malformed = 0
         self.fault: Fault | None = None
         self.usage: msgspec.Raw = ABSENT
@@ -106,7 +106,7 @@ class StreamInspector:
         """The body ended. `framed`: by its own framing, not just by the connection closing. None: complete."""
         if self.fault is not None:
             return self.fault
-        if self.events == self.malformed:
+        if self._told() == self.malformed:
             return Fault(EMPTY_STREAM, "the upstream's stream held no event")
         if self.mid_event:
             return Fault(CUT, "the upstream's stream ended inside an event")
@@ -135,6 +135,15 @@ class StreamInspector:
             self.fault = _stream_fault(payload)
         self.content = True
         return True
+
+    def _told(self) -> int:
+        """Events that are more than the mark of an end."""
+        return self.events
+
+    @property
+    def over(self) -> bool:
+        """Whether the stream said that nothing more will come, so that its framing adds nothing."""
+        return self.terminal
 
     def _finished(self) -> bool:
         return True
@@ -278,6 +287,14 @@ class ChatInspector(StreamInspector):
         ):
             self._tail = event[end:]
             self._learned = self.frame = (event[:start], self._tail + b"\r\n")
+
+    def _told(self) -> int:
+        return self.events - self._done
+
+    @property
+    def over(self) -> bool:
+        """`[DONE]` came; after a finish_reason alone another choice may still begin."""
+        return self._done
 
     def _finished(self) -> bool:
         return self.terminal

@@ -43,6 +43,8 @@ class ParsedBody(msgspec.Struct, gc=False):
     stream: bool
     include_usage: bool
     body: bytes
+    lists_models: bool = False
+    """It has a `models` field: some providers try these models too (OpenRouter)."""
 
 
 def parse_json(raw: bytes) -> ParsedBody | Fault:
@@ -69,7 +71,7 @@ def parse_json(raw: bytes) -> ParsedBody | Fault:
     if model is not None and len(model) > _MAX_MODEL:
         return Fault(INVALID_REQUEST, f"`model` is longer than {_MAX_MODEL} characters", param="model")
     include_usage = options is not None and options.include_usage is True
-    return ParsedBody(model or "", stream is True, include_usage, _encode(fields))
+    return ParsedBody(model or "", stream is True, include_usage, _encode(fields), "models" in fields)
 
 
 _WRONG_TYPE = {

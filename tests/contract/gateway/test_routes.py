@@ -248,3 +248,31 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         assert await _pipelined(world, requests) == [200, 404, 200, 200]
         await asyncio.wait_for(world.quiet(), 5)
         assert len(world.records) == 3
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://evil.example:8080", 403),
+        ("null", 403),
+        ("http://localhost:3000", 200),
+        ("http://127.0.0.1", 200),
+    ],
+)
+@on_both_loops
+async def test_without_keys_foreign_web_pages_are_refused(origin: str, status: int) -> None:
+    async with running() as world:
+        reply = await world.ask(chat(headers=f"origin: {origin}\r\n"))
+        assert reply.status == status
+        assert world.counts == [int(status == 200)]
+    async with running(server={"cors_origins": [origin]}) as world:
+        assert (await world.ask(chat(headers=f"origin: {origin}\r\n"))).status == 200
+
+
+@on_both_loops
+async def test_tracing_is_never_relayed() -> None:
+    async with running() as world:
+        for method in ("TRACE", "CONNECT"):
+            reply = await world.ask(f"{method} /v1/x HTTP/1.1\r\nhost: h\r\n\r\n".encode())
+            assert reply.status == 405
+        assert world.counts == [0]

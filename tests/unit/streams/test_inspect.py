@@ -419,3 +419,21 @@ def test_the_kinds_of_fault_at_the_end() -> None:
         read("audio", WORD)[1].end(framed=False),
     ]
     assert [fault.kind for fault in ends if fault is not None] == [EMPTY_STREAM, INCOMPLETE, CUT]
+
+
+def test_the_mark_of_an_end_alone_is_no_answer() -> None:
+    inspector = ChatInspector()
+    inspector.feed(b"data: [DONE]\n\n")
+    fault = inspector.end(framed=True)
+    assert inspector.over
+    assert fault is not None
+    assert fault.kind is EMPTY_STREAM
+
+
+def test_a_stream_is_over_by_its_mark_not_by_a_finish_reason() -> None:
+    chat = ChatInspector()
+    chat.feed(b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n')
+    assert (chat.terminal, chat.over) == (True, False)
+    messages = MessagesInspector()
+    messages.feed(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+    assert messages.over

@@ -97,7 +97,7 @@ def test_names_that_another_parser_could_take_for_ours_are_refused(name: str, re
 @pytest.mark.parametrize("name", ["models", "\u212a", "model ", "stream-options", "xMODEL", "ＭＯＤＥＬ"])  # noqa: RUF001 - wide letters are meant
 def test_names_that_only_look_like_ours_pass(name: str) -> None:
     raw = f'{{"{name}":"b","model":"a"}}'.encode()
-    assert parse_json(raw) == ParsedBody("a", False, False, raw)
+    assert parse_json(raw) == ParsedBody("a", False, False, raw, name == "models")
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ class AdminApplication:
         metrics.client_connections = self._client_connections()
         upstream: dict[tuple[str, str], int] = {}
         for item in runtime.upstreams:
-            upstream[item.name, "idle"] = item.pool.idle
-            upstream[item.name, "busy"] = item.pool.open_count - item.pool.idle
+            upstream[item.name, "idle"] = item.pool.idle + item.probes.idle
+            upstream[item.name, "busy"] = (
+                item.pool.open_count + item.probes.open_count - upstream[item.name, "idle"]
+            )
         body = prometheus.render(metrics, upstream)
         return Reply(200, body, f"content-type: {prometheus.CONTENT_TYPE}\r\n".encode())

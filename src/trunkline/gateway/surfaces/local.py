@@ -32,7 +32,7 @@ class _Sink(Protocol):
 class LocalRequest:
     """One request that is answered by a coroutine function. A body is read and dropped."""
 
-    whole = True
+    whole = False
 
     def __init__(self, sink: _Sink, answer: Callable[[], Coroutine[Any, Any, Reply]], block: bytes) -> None:
         self._sink = sink
@@ -41,12 +41,13 @@ class LocalRequest:
         self._task: asyncio.Task[None] | None = None
 
     def on_request(self, body: bytes, connection: object) -> None:
-        """Begin."""
-        del body, connection
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        """Never asked for."""
 
     def on_piece(self, data: bytes, last: bool, connection: object) -> None:
-        """Never asked for."""
+        """Begin when the body is past."""
+        del data, connection
+        if last:
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
     def on_writable(self, writable: bool) -> None:
         """The answer is one write."""

@@ -49,6 +49,7 @@ _DEPLOYMENT = re.compile(rb"/openai/deployments/([^/]+)(/.+)")
 _DOTS = re.compile(rb"/(?:\.|%2e){1,2}(?:/|$)|//|%2f%2e|\\", re.IGNORECASE)
 _PATH_BEGIN = re.compile(rb"[/?]")
 _MODEL = b"/v1/models/"
+MAX_PATH = 1024  # bytes; a model in a path is kept in records and metrics, and 512 characters are a long name
 
 _ROUTES: dict[bytes, tuple[Operation, bytes]] = {
     spelling: (operation, b"/v1" + path)
@@ -71,6 +72,8 @@ def find(target: bytes, *, any_path: bool) -> Route | None:
     """The route of a request target; None if there is none. `any_path`: every path is passed on as it is."""
     path, mark, query = _origin_form(target).partition(b"?")
     query = mark + query
+    if len(path) > MAX_PATH:
+        return None
     found = _ROUTES.get(path)
     if found is not None:
         return Route(found[0], path if any_path else found[1], query)
