@@ -26,8 +26,8 @@ decoded one but for its text is not decoded. Here neither helps: every request h
 
 Who is which: SDK clients repeat their heads until tracing headers are added to them. The heads of llama.cpp's answers
 repeat, those of vLLM for a second (`date`), none that has an `x-request-id`, as OpenAI's have. The events of a vLLM
-stream repeat, those of llama.cpp and SGLang for a second (`created`; what repeats is learned anew up to 16 times in a
-stream), none that has logprobs or the `obfuscation` that OpenAI adds by default."""
+stream repeat, those of llama.cpp and SGLang for a second (`created`; what repeats is then learned
+anew), none that has logprobs or the `obfuscation` that OpenAI adds by default."""
 
 _ON_BODIES = """\
 Request bodies of {size} KB, to an upstream that answers when it has read the whole of one. Its `direct` is another

@@ -150,7 +150,7 @@ class StreamInspector:
 
 
 _MAX_LESSONS = 16
-"""Times that a stream's frame is learned: one with a new random field in each event would never pay it back."""
+"""Frames in a row that are learned for nothing: one with a random field in each event would never pay it back."""
 _PLAIN = re.compile(rb"[^\"\\\x00-\x1f]*+")
 
 
@@ -185,13 +185,18 @@ class ChatInspector(StreamInspector):
             return False
         before, after = frame
         start = data.find(b"\r\n", 1, 6) + 2
-        return (
+        if (
             SMALL_SIZES.get(data[: start - 2]) == len(data) - start - 2
             and data.startswith(before, start)
             and data.endswith(after)
             and _PLAIN.fullmatch(data, start + len(before), len(data) - len(after)) is not None
             and (data.isascii() or _is_utf8(data))
-        )
+        ):
+            self._lessons = (
+                0  # this frame has paid for its lesson: `created` may change every second for hours
+            )
+            return True
+        return False
 
     def feed(self, data: bytes) -> bytes:
         """As in the base class; one whole one-line event, the common case, takes a short way."""

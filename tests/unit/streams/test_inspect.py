@@ -437,3 +437,17 @@ def test_a_stream_is_over_by_its_mark_not_by_a_finish_reason() -> None:
     messages = MessagesInspector()
     messages.feed(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
     assert messages.over
+
+
+def test_a_frame_that_changes_every_second_is_learned_as_long_as_it_pays() -> None:
+    inspector = ChatInspector()
+
+    def event(second: int) -> bytes:
+        return b'data: {"choices":[{"index":0,"delta":{"content":"a"}}],"created":%d}\n\n' % second
+
+    for second in range(1000, 1100):
+        inspector.feed(event(second))
+        assert inspector.repeats(b"%x\r\n%b\r\n" % (len(event(second)), event(second)))
+    for second in range(2000, 2100):
+        inspector.feed(event(second))  # never twice: given up
+    assert not inspector.repeats(b"%x\r\n%b\r\n" % (len(event(2099)), event(2099)))
