@@ -151,7 +151,6 @@ class RequestHeads:
         # Two tables, because a head with its digits cut out is the same bytes as one that came without any.
         self._known: dict[bytes, RequestHead] = {}
         self._sized: dict[bytes, RequestHead] = {}
-        self._misses = 0  # in a row
 
     def read(self, raw: bytes) -> tuple[RequestHead, int] | Fault:
         """The head and the length of its body."""
@@ -159,14 +158,11 @@ class RequestHeads:
         known = self._sized if digits else self._known
         head = known.get(key)
         if head is not None:
-            self._misses = 0
             return head, int(digits) if digits else head.length
         parsed = parse_request(raw, self._max_headers)
         if isinstance(parsed, Fault):
             return parsed
-        self._misses += 1
-        if _worth_it(self._misses):
-            _remember(known, key, parsed)
+        _remember(known, key, parsed)
         return parsed, parsed.length
 
 
@@ -176,7 +172,6 @@ class ResponseHeads:
     def __init__(self) -> None:
         self._known: dict[bytes, ResponseHead] = {}
         self._sized: dict[bytes, ResponseHead] = {}
-        self._misses = 0  # in a row
 
     def read(self, raw: bytes, *, no_body: bool) -> tuple[ResponseHead, int] | str:
         """The head and the length of its body."""
@@ -187,29 +182,19 @@ class ResponseHeads:
         known = self._sized if digits else self._known
         head = known.get(key)
         if head is not None:
-            self._misses = 0
             return head, int(digits) if digits and head.length > 0 else head.length
         parsed = parse_response(raw, no_body=False)
         if isinstance(parsed, str):
             return parsed
         # 204, 304 and an empty body have no length whatever they name, so the digits do not tell it; where the
         # length is named twice they are only half of it.
-        self._misses += 1
-        if parsed.length and _worth_it(self._misses) and not (digits and _named_twice(parsed.headers)):
+        if parsed.length and not (digits and _named_twice(parsed.headers)):
             _remember(known, key, parsed)
         return parsed, parsed.length
 
 
 _MAX_KNOWN = 512  # heads of 1 KiB or so; emptied when full, as clients that never repeat themselves fill it
 _MAX_KNOWN_HEAD = 4096  # bytes
-_PATIENCE = 64  # misses in a row after which heads are taken for such as never come again (trace ids)
-_SAMPLE = (
-    32  # then only one in so many is remembered, to notice when they do: keeping costs more than parsing
-)
-
-
-def _worth_it(misses: int) -> bool:
-    return misses < _PATIENCE or misses % _SAMPLE == 0
 
 
 def _without_length(raw: bytes) -> tuple[bytes, bytes]:
