@@ -21,7 +21,7 @@ def error_answer(exchange: "Exchange", fault: Fault, relay: Relay | None) -> tup
     answer = fault.answer
     call = exchange.call
     if answer is not None:
-        status, body = answer.status, exchange.masked(answer.body)
+        status, body = answer.status, answer.body
         block = answer_block(exchange, answer, decoded=relay is not None and relay.decoded)
     else:
         status = fault.http_status

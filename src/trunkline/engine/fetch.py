@@ -20,9 +20,9 @@ class _Question:
 
     method = b"GET"
 
-    def __init__(self, target: bytes, headers: Headers) -> None:
+    def __init__(self, target: bytes) -> None:
         self.target = target
-        self.headers = headers
+        self.headers: Headers = []
         self.starts: dict[str, bytes] = {}
 
 
@@ -64,9 +64,7 @@ class _Collector:
             self._outcome.set_result(fault)
 
 
-async def fetch(
-    upstream: Upstream, target: bytes, timeout: float, headers: Headers | None = None
-) -> Answer | Fault:
+async def fetch(upstream: Upstream, target: bytes, timeout: float) -> Answer | Fault:
     """GET a gateway path from a backend within `timeout` seconds; what went wrong is a fault."""
     outcome: asyncio.Future[Answer | Fault] = asyncio.get_running_loop().create_future()
     connection: ClientConnection | None = None
@@ -75,7 +73,7 @@ async def fetch(
             connection = await upstream.probes.open(fresh=True)
             if connection.closed:
                 return Fault(RESET, "the upstream closed the connection before the request was sent")
-            head = upstream.head(_Question(target, headers or []), None)
+            head = upstream.head(_Question(target), None)
             connection.send(head, b"", _Collector(connection, outcome))
             return await outcome
     except ConnectFailed as failed:

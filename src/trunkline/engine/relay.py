@@ -66,6 +66,10 @@ class Owner(Protocol):
     def pause_request(self, paused: bool) -> None:
         """Back-pressure on the request body."""
 
+    def masked(self, body: bytes) -> bytes:
+        """An error body without the credential that the upstream was sent."""
+        ...
+
     def broke(self, error: Exception) -> None:
         """The gateway itself failed."""
 
@@ -304,7 +308,7 @@ class Relay:
         body = self._take_held()
         if head.status >= 300 and head.status != 304:
             retry_after = parse_retry_after(head.fields, now=time.time())
-            answer = Answer(head.status, head.headers, body)
+            answer = Answer(head.status, head.headers, self._owner.masked(body))
             self._owner.settled(self, classify(answer, retry_after, own_credential=self.own_credential))
             return
         fault = self._check_json(body, framed) if body else self._check_empty(framed)
@@ -340,7 +344,7 @@ class Relay:
             return Fault(kind, "the upstream's answer says it is JSON and is not")
         # Elsewhere an object with an `error` may be a thing that failed (a job, a stored response), truly told.
         if whole.object == "error" or (whole.error and (whole.object is None or not unlisted)):
-            info = extract_message(body)
+            info = extract_message(self._owner.masked(body))
             return Fault(ERROR_IN_200, f"the upstream answered 200 with an error: {info.message}")
         self._usage = whole.usage if present(whole.usage) else whole.timings
         return None

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+from typing import Any
 
 import pytest
 
@@ -301,3 +302,44 @@ async def test_an_empty_answer_of_a_model_is_a_fault(framing: bytes) -> None:
     async with scripted(play) as url, running(backends=[{"url": url}]) as world:
         assert (await world.ask(chat())).status == 502
         assert (await world.ask(post("/v1/jobs/j/cancel", {}))).status == 200
+
+
+@pytest.mark.parametrize("status", [200, 401, 500])
+@on_both_loops
+async def test_an_upstream_that_quotes_its_key_does_not_tell_it_to_the_client(status: int) -> None:
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = b'{"error":{"message":"wrong key: sk-upstream-secret"}}'
+        head = (
+            b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n"
+        )
+        writer.write(
+            head % (status, len(body)) + b"set-cookie: a=b\r\nwww-authenticate: Bearer\r\n\r\n" + body
+        )
+        await writer.drain()
+
+    async with (
+        scripted(play) as url,
+        running(backends=[{"url": url, "api_key": "sk-upstream-secret"}]) as world,
+    ):
+        reply = await world.ask(chat())
+        assert reply.status == (502 if status == 200 else status)
+        assert b"secret" not in reply.body
+        assert b"wrong key: ***" in reply.body
+        assert not {"set-cookie", "www-authenticate"} & set(reply.headers)
+
+
+@on_both_loops
+async def test_a_limited_key_may_not_name_other_models_beside_its_own() -> None:
+    keys = [KeySettings(name="team", key="secret", models=["sim-small"])]
+    head = "authorization: Bearer secret\r\n"
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/chat/completions", {"model": "sim-small", "models": ["sim-large"], "messages": []}),
+        ("/v1/engines/sim-large/completions", {"model": "sim-small"}),
+        ("/openai/deployments/sim-large/chat/completions", {"model": "sim-small", "messages": []}),
+    ]
+    async with running(keys=keys) as world:
+        for path, body in requests:
+            reply = await world.ask(post(path, body, headers=head))
+            assert (reply.status, reply.json["error"]["code"]) == (403, "model_not_allowed"), path
+        assert world.counts == [0]
