@@ -1,5 +1,6 @@
 """wire/call.py: what was checked is what the upstream sees, in JSON and in forms."""
 
+import gc
 import json
 from email import message_from_bytes
 from typing import Any
@@ -9,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trunkline.errors import INVALID_JSON, INVALID_REQUEST, Fault, Kind
-from trunkline.wire.call import ParsedBody, multipart_model, parse_json
+from trunkline.wire.call import MAX_FIELDS, ParsedBody, multipart_model, parse_json
 
 
 def parsed(raw: bytes) -> ParsedBody:
@@ -150,6 +151,57 @@ def test_bodies_that_are_refused(raw: bytes, kind: Kind, what: str, param: str |
     assert what in fault.message
 
 
+def members(count: int, *, width: int = 1, repeat: bool = False) -> bytes:
+    """An object of so many fields; each value has `width` digits."""
+    return b"{%b}" % b",".join(b'"%x":%0*d' % (0 if repeat else i, width, 1) for i in range(count)).replace(
+        b":0", b":1"
+    )
+
+
+@pytest.mark.parametrize("width", [1, 100])
+def test_the_number_of_fields_is_limited(width: int) -> None:
+    raw = members(MAX_FIELDS, width=width)
+    assert parsed(raw).body == raw
+    fault = parse_json(members(MAX_FIELDS + 1, width=width))
+    assert isinstance(fault, Fault)
+    assert (fault.kind, fault.message) == (INVALID_REQUEST, "the request object has more than 1024 fields")
+
+
+@pytest.mark.parametrize("repeat", [True, False])
+def test_a_body_of_many_fields_is_not_read_to_its_end(repeat: bool) -> None:
+    fault = parse_json(members(100_000, repeat=repeat)[:-1] + b", this is not JSON")
+    assert isinstance(fault, Fault)
+    assert fault.message == "the request object has more than 1024 fields"
+
+
+def test_in_a_large_body_names_are_limited_too() -> None:
+    padding = b'"pad":"%b"' % (b"x" * 70_000)
+    raw = b'{"%b":1,%b}' % (b"n" * 1024, padding)
+    assert parsed(raw).body == raw
+    fault = parse_json(b'{"%b":1,%b}' % (b"n" * 1025, padding))
+    assert isinstance(fault, Fault)
+    assert (fault.kind, fault.http_status) == (INVALID_REQUEST, 400)
+    assert "longer than 1024" in fault.message
+
+
+def test_a_large_body_is_read_like_a_small_one() -> None:
+    padding = b'"pad":"%b"' % (b"x" * 70_000)
+    raw = b'{"model":"m","stream":true,"stream_options":{"include_usage":true},%b}' % padding
+    assert parse_json(raw) == ParsedBody("m", True, True, raw)
+    assert parsed(b'{"model":"a","model":"b",%b}' % padding).body == b'{"model":"b",%b}' % padding
+    for wrong in (b'{"MODEL":"b",%b}', b'{"model":1,%b}', b"[%b]".replace(b"%b", b'"%b"'), b"{%b"):
+        assert isinstance(parse_json(wrong % padding), Fault)
+
+
+def test_what_include_usage_holds_is_not_built() -> None:
+    """Millions of arrays cost their bytes, not a second of work for the collector: nested deeper than Python builds."""
+    raw = b'{"stream_options":{"include_usage":[%b]}}' % b",".join([b"[[]]"] * 1000)
+    before = len(gc.get_objects())
+    body = parsed(raw)
+    assert len(gc.get_objects()) - before < 100
+    assert (body.include_usage, body.body) == (False, raw)
+
+
 _names = st.sampled_from(["model", "stream", "stream_options", "a", "MODEL", "ä", "\u017ftream"]) | st.text(
     max_size=3
 )
@@ -222,6 +274,8 @@ def form(*parts: bytes, boundary: bytes = b"B") -> bytes:
         form(FILE.replace(b"a.wav", b"model"), MODEL),
         form(FILE.replace(b"a.wav", b"100%.wav"), MODEL),
         form(FILE.replace(b'"a.wav"', b"a; filename*=utf-8''%E4.wav"), MODEL),
+        form(FILE.replace(b"a.wav", b"=?utf-8?B?w6Qud2F2?="), MODEL),
+        form(FILE.replace(b"\r\n\r\n", b"\r\nX-Subject: =?utf-8?Q?name=3Dmodel?=\r\n\r\n"), MODEL),
         form(b'Content-Disposition: form-data; name="model_id"\r\n\r\nx', MODEL),
         form(b'Content-Disposition: form-data; name="prompt"\r\n\r\n<input name="model">', MODEL),
         form(b'Content-Disposition: form-data; name="prompt"\r\n\r\nname=model', MODEL),
@@ -295,9 +349,20 @@ SMUGGLED = [
                 b'name="model"\tx',
                 b'name="model"\x0b',
             ),
+            *(
+                b'name="=?utf-8?Q?model?="',
+                b'name="=?utf-8?b?bW9kZWw=?="',
+                b"name==?us-ascii?q?=6dodel?=",
+                b'name="mo=?utf-8?Q?del?="',
+                b'name="=?cp037?B?lJaEhZM=?="',
+                b'filename="a"; name="=?x?Q?y?="',
+                b'name="=?utf-8?Q?mo?=\r\n =?utf-8?Q?del?="',
+                b'=?utf-8?Q?=3Bname=3Dmodel?="',
+            ),
         )
         for parts in ((disposition(parameters), MODEL), (disposition(parameters),))
     ],
+    form(b"Content-Disposition: =?utf-8?Q?form-data=3B_name=3D=22model=22?=\r\n\r\nx", MODEL),
     # other kinds of part
     *[
         form(MODEL.replace(b"\r\n\r\n", b"\r\n" + line + b"\r\n\r\n"))
@@ -348,6 +413,8 @@ SMUGGLED = [
     # more names than a part has
     form(disposition(b"; ".join([b'name="x"'] * 101))),
     form(disposition(b'; name="x"' * 200 + b'; name="model"')),
+    # more parts than a form has
+    form(*[disposition(b'name="x"')] * 6000),
 ]
 
 
