@@ -1,6 +1,7 @@
 """Cross-origin answers for browser clients (Fetch standard, CORS protocol), for the origins that are allowed.
 
-Without `server.cors_origins` no header is sent and browsers refuse on the client's behalf.
+Without `server.cors_origins` no header is sent and browsers refuse on the client's behalf. With it every answer says
+`vary: origin`, also one that allows nothing: a cache must not give it to a page of another origin.
 """
 
 from urllib.parse import urlsplit
@@ -19,12 +20,13 @@ class Cors:
     def __init__(self, origins: list[str]) -> None:
         self._any = "*" in origins
         self._origins = frozenset(origin.encode() for origin in origins)
+        self._refused = b"vary: origin\r\n" if origins else b""
 
     def answer(self, head: RequestHead) -> bytes:
-        """Lines for an ordinary answer; b"" where the origin is absent or not allowed."""
+        """Lines for an ordinary answer; they allow nothing where the origin is absent or not allowed."""
         origin = head.fields.get(b"origin")
         if origin is None or not (self._any or origin in self._origins):
-            return b""
+            return self._refused
         return b"access-control-allow-origin: %b\r\naccess-control-expose-headers: %b\r\nvary: origin\r\n" % (
             origin,
             _EXPOSED,
@@ -44,8 +46,8 @@ class Cors:
     def preflight(self, head: RequestHead) -> bytes:
         """Lines for an answer to OPTIONS: any header may be sent, as the SDKs send many of their own."""
         allowed = self.answer(head)
-        if not allowed:
-            return b""
+        if allowed == self._refused:
+            return allowed
         asked = head.fields.get(b"access-control-request-headers", b"*")
         return allowed + (
             b"access-control-allow-methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"

@@ -183,10 +183,10 @@ class World:
         client.send(request)
         return await client.rest()
 
-    async def ask_admin(self, path: str) -> Reply:
-        """A GET to the admin port."""
+    async def ask_admin(self, path: str, *, host: str = "localhost", method: str = "GET") -> Reply:
+        """A request to the admin port."""
         client = await self._open(self.gateway.admin.port)
-        client.send(get(path))
+        client.send(get(path, method=method).replace(b"host: sim", b"host: %b" % host.encode()))
         reply = await client.answer()
         await client.leave()
         return reply

@@ -1,12 +1,14 @@
 """The worker's own admin port: `/metrics`.
 
-Owns what is told there until the control process exists. It listens on loopback only.
+Owns what is told there until the control process exists. It listens on loopback only and has no key, so a request must
+name this machine (gateway/host.py says why).
 """
 
 from collections.abc import Callable
 
 from trunkline.engine.runtime import Runtime
-from trunkline.errors import METHOD_NOT_ALLOWED, NOT_FOUND, Fault
+from trunkline.errors import METHOD_NOT_ALLOWED, NOT_FOUND, ORIGIN_NOT_ALLOWED, Fault
+from trunkline.gateway.host import names_this_machine
 from trunkline.gateway.refusal import refusal_block
 from trunkline.gateway.surfaces.local import LocalRequest, Reply
 from trunkline.net.handler import Handler
@@ -26,7 +28,13 @@ class AdminApplication:
         """net.http1_server.Application."""
         path = head.target.partition(b"?")[0]
         fault = None
-        if path not in (b"/metrics", b"/health"):
+        if not names_this_machine(head, self._runtime.settings.admin.host):
+            named = head.fields[b"host"][:200].decode("latin-1")
+            message = (
+                f"the admin port is this machine's own: call it by localhost or 127.0.0.1, not as {named}"
+            )
+            fault = Fault(ORIGIN_NOT_ALLOWED, message)
+        elif path not in (b"/metrics", b"/health"):
             fault = Fault(NOT_FOUND, "the admin port has /metrics and /health")
         elif head.method not in (b"GET", b"HEAD"):
             fault = Fault(METHOD_NOT_ALLOWED, "use GET")
@@ -34,7 +42,8 @@ class AdminApplication:
             connection.respond(fault.http_status, *self.refusal(fault, head))
             return None
         answer = self._metrics if path == b"/metrics" else self._health
-        return LocalRequest(connection, answer, b"cache-control: no-store\r\n")
+        block = b"x-request-id: %b\r\ncache-control: no-store\r\n" % self._runtime.next_id()
+        return LocalRequest(connection, answer, block)
 
     def refusal(self, fault: Fault, head: RequestHead | None) -> tuple[bytes, bytes]:
         """net.http1_server.Application."""
