@@ -30,7 +30,7 @@ class Gateway:
             tls = server_context(server.tls_cert_path, server.tls_key_path or server.tls_cert_path)
         self._app = DataApplication(runtime)
         self.server = Server(self._app, server, runtime.clock, tls)
-        admin = AdminApplication(runtime, lambda: len(self.server.shared.connections))
+        admin = AdminApplication(runtime, lambda: self.server.open_count)
         admin_settings = ServerSettings(host=settings.admin.host, port=settings.admin.port)
         self.admin = Server(admin, admin_settings, runtime.clock, None, "admin.port")
 

@@ -10,6 +10,7 @@ import ssl
 from trunkline.errors import ConfigError
 from trunkline.net.clock import Clock
 from trunkline.net.handler import Application
+from trunkline.net.handshake import Handshake
 from trunkline.net.http1_server import ServerConnection, Shared
 from trunkline.net.listener import ServerSettings
 
@@ -29,12 +30,18 @@ class Server:
     ) -> None:
         self.shared = Shared(app, settings, clock)
         self._tls = tls
+        self._handshakes: set[Handshake] = set()
         self._setting = setting  # what to change if the port is taken
         self._server: asyncio.Server | None = None
         self.port = settings.port
 
     def __repr__(self) -> str:
-        return f"<Server on port {self.port}, {len(self.shared.connections)} connections>"
+        return f"<Server on port {self.port}, {self.open_count} connections>"
+
+    @property
+    def open_count(self) -> int:
+        """Client connections, with those whose TLS handshake is not over."""
+        return len(self.shared.connections) + len(self._handshakes)
 
     async def start(self) -> None:
         """Listen; ConfigError if the address cannot be had."""
@@ -42,11 +49,9 @@ class Server:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: ServerConnection(self.shared),
+                self._protocol,
                 settings.host,
                 settings.port,
-                ssl=self._tls,
-                ssl_handshake_timeout=settings.head_timeout if self._tls is not None else None,
                 backlog=BACKLOG,
                 reuse_address=True,
                 reuse_port=settings.reuse_port or None,
@@ -66,6 +71,7 @@ class Server:
         self._stop_accepting()
         shared = self.shared
         shared.draining = True
+        handshakes = [handshake.cut() for handshake in list(self._handshakes)]
         for connection in list(shared.connections):
             connection.drain()
         deadline = shared.clock.read() + timeout
@@ -74,6 +80,7 @@ class Server:
         left = list(shared.connections)
         for connection in left:
             connection.cut()
+        await asyncio.gather(*handshakes, return_exceptions=True)
         await asyncio.sleep(0)
         shared.departures.close()
         return not left
@@ -81,6 +88,11 @@ class Server:
     async def close(self) -> None:
         """Cut everything."""
         await self.drain(0)
+
+    def _protocol(self) -> asyncio.Protocol:
+        if self._tls is None:
+            return ServerConnection(self.shared)
+        return Handshake(self.shared, self._tls, self._handshakes)
 
     def _stop_accepting(self) -> None:
         if self._server is not None:
