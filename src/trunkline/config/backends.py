@@ -1,7 +1,7 @@
 """One backend as written -> `BackendSettings`.
 
-Owns aliases, what comes from the provider row, and the checks that need more than one field: URL, key, headers,
-files. A key from the environment goes only to the URL of its own provider row.
+Owns aliases, what comes from the provider row, and the checks that need more than one field: URL, headers, files.
+Does not own credentials (`authentication.py`) nor what is Azure's alone (`azure.py`).
 """
 
 import re
@@ -11,10 +11,13 @@ from typing import Any, cast
 
 from msgspec import structs
 
-from trunkline.config.addresses import check_url, is_azure, same_server
+from trunkline.config import authentication, azure
+from trunkline.config.addresses import check_url, same_server
 from trunkline.config.bind import INVALID, Binder, Report, entry
 from trunkline.config.model import ALIASES, BackendEntry
 from trunkline.config.tree import Node
+from trunkline.net.proxy import DIRECT, parse_proxy
+from trunkline.net.url import parse_base_url
 from trunkline.providers.base import Profile
 from trunkline.providers.registry import close_names, find
 from trunkline.routing.backend import TimeoutSettings
@@ -60,9 +63,13 @@ class Assembler:
         said = _Said(node, path, self._report)
         self._resolve_aliases(values, said)
         self._resolve_timeouts(values, said)
-        row = self._resolve_provider(values, said)
-        if row is not None:
+        _strip_key(values)
+        url = _checked_url(values, said)
+        row = self._resolve_provider(values, url, said)
+        if row is not None and url is not INVALID:
             self._resolve_url(values, row, said)
+        authentication.check_oauth(values, said.error, said.warn)
+        authentication.check_style(values, _OWN_HEADERS, said.error, said.warn)
         self._check_text(values, said)
         self._check_files(values, said)
         return None if len(self._report.errors) > before else values
@@ -89,55 +96,44 @@ class Assembler:
             said.error(name, "is an alias of `timeouts.total`, which is there too; write one of them")
         values["timeouts"] = structs.replace(written, total=totals[name])
 
-    def _resolve_provider(self, values: dict[str, Any], said: "_Said") -> Profile | None:
+    def _resolve_provider(self, values: dict[str, Any], url: Any, said: "_Said") -> Profile | None:
         name = values.get("provider", "openai_compat")
         if name is INVALID:
             return None
         row = find(name)
         if row is None:
             close = " or ".join(f"`{known}`" for known in close_names(name))
-            said.error(
-                "provider",
-                f"`{name}` is not supported in this version"
-                if name == "azure"
-                else f"there is no provider {name!r}; "
-                + (
-                    f"did you mean {close}?"
-                    if close
-                    else "`openai_compat` fits any server that speaks that API"
-                ),
+            fits = (
+                f"did you mean {close}?" if close else "`openai_compat` fits any server that speaks that API"
             )
+            said.error("provider", f"there is no provider {name!r}; {fits}")
             return None
+        if url is not INVALID and azure.is_azure(row.name, url, values):
+            row = azure.AZURE
+        azure.check_deployment(row.name, values, said.error, said.warn)
         values["provider"] = row.name
         return row
 
     def _resolve_url(self, values: dict[str, Any], row: Profile, said: "_Said") -> None:
-        url = values.setdefault("url", row.base_url)
-        if url is INVALID:
-            return
+        url: str | None = values.setdefault("url", row.base_url)
         if url is None:
-            said.error("url", f"is required for provider `{row.name}` (alias: base_url)")
-        elif problem := check_url(url):
-            said.error("url", problem)
-        elif is_azure(url):
-            said.error(
-                "url",
-                "Azure deployments are not supported in this version; the resource's /openai/v1 is a plain URL",
-            )
-        elif row.base_url is not None and same_server(url, row.base_url):
-            self._resolve_own_server(values, row, row.base_url, said)
-
-    def _resolve_own_server(self, values: dict[str, Any], row: Profile, own: str, said: "_Said") -> None:
-        """What holds only where the provider itself is asked: its key from the environment, and its paths."""
-        if values["url"].rstrip("/") == own.removesuffix("/chat/completions"):
-            values["url"] = own
-        if values.get("api_key"):
+            hint = f", like {row.url_example}" if row.url_example else f". {row.note}"
+            said.error("url", f"is required for provider `{row.name}` (alias: base_url){hint}")
             return
-        values["api_key"] = next(
-            (self._environ[name] for name in row.key_variables if self._environ.get(name)), ""
-        )
-        if row.key_variables and not values["api_key"] and not values.get("forward_authorization"):
-            said.warn("api_key", f"is missing: set {row.key_variables[0]}, or `api_key`")
+        if row is azure.AZURE:
+            values["url"] = azure.settle_url(url, values)
+        if _is_own(row, url):
+            self._resolve_own_server(values, row, said)
+        if row.name == "openai_compat" and _is_openai(url):
+            values.setdefault("openai_strict", True)
+
+    def _resolve_own_server(self, values: dict[str, Any], row: Profile, said: "_Said") -> None:
+        """What holds only where the provider itself is asked: key of the environment, paths, default models."""
+        if row.unversioned and parse_base_url(values["url"]).raw_path == parse_base_url(values["url"]).path:
+            values["url"] = _complete(values["url"])
+        for field in ("default_model", "default_embedding_model"):
+            values.setdefault(field, getattr(row, field))
+        authentication.take_key(values, row, self._environ, said.warn)
 
     def _check_text(self, values: dict[str, Any], said: "_Said") -> None:
         name = values.get("name")
@@ -147,6 +143,12 @@ class Assembler:
             text = values.get(field)
             if isinstance(text, str) and not _VISIBLE.fullmatch(text):
                 said.error(field, "holds a blank, a line break or a character outside ASCII")
+        proxy = values.get("proxy")
+        if isinstance(proxy, str) and proxy != DIRECT:
+            try:
+                parse_proxy(proxy)
+            except ValueError as error:
+                said.error("proxy", str(error).removeprefix("`proxy`: "))
         headers = values.get("headers")
         if not isinstance(headers, dict):
             return
@@ -172,6 +174,41 @@ class Assembler:
         if values.get("ssl_verify") is False:
             ignored = "; ca_bundle_path has no effect" if values.get("ca_bundle_path") else ""
             said.warn("ssl_verify", f"is off: anyone on the way can read and change the traffic{ignored}")
+
+
+def _strip_key(values: dict[str, Any]) -> None:
+    """A key of blanks is none; those around it came with a file or a variable."""
+    if isinstance(values.get("api_key"), str):
+        values["api_key"] = values["api_key"].strip()
+
+
+def _checked_url(values: dict[str, Any], said: "_Said") -> Any:
+    """The URL as written, None if there is none, INVALID if it was reported."""
+    url = values.get("url")
+    if isinstance(url, str) and (problem := check_url(url)):
+        said.error("url", problem)
+        return INVALID
+    return url
+
+
+def _is_own(row: Profile, url: str) -> bool:
+    """Whether a good URL leads to the provider itself: its own server, or over TLS another host of its."""
+    if row.base_url is not None and same_server(url, row.base_url):
+        return True
+    base = parse_base_url(url)
+    return base.scheme == "https" and base.port == 443 and row.owns(base.host)
+
+
+def _is_openai(url: str) -> bool:
+    """Whether OpenAI itself answers there, whatever the backend calls it."""
+    return f".{parse_base_url(url).host}".endswith(".openai.com")
+
+
+def _complete(url: str) -> str:
+    """A base without /v1 in front of its paths, as the whole URL that says so."""
+    place, mark, query = url.partition("?")
+    place = place.rstrip("/")
+    return f"{place.removesuffix('/chat/completions')}/chat/completions{mark}{query}"
 
 
 class _Said:

@@ -40,7 +40,11 @@ def overrides(environ: Environ[str, str]) -> list[tuple[list[str], Scalar]]:
 
 
 def start(environ: Environ[str, str]) -> Start:
-    """TARGET_BASE_URL if set, else one backend per provider whose key is set, else OpenAI as the target."""
+    """TARGET_BASE_URL if set, else one backend per provider whose key is set, else OpenAI as the target.
+
+    A provider without a URL of its own needs a file, and a token that is set for other reasons too (HF_TOKEN
+    fetches models) is no sign that calls should go there.
+    """
     warnings = [f"{name}: has no effect yet" for name in _WITHOUT_EFFECT if environ.get(name)]
     found = [(name, _key_variable(name, environ)) for name in PROVIDERS]
     providers = [(name, variable) for name, variable in found if variable]
@@ -68,7 +72,9 @@ def _target(environ: Environ[str, str]) -> Mapping:
 
 
 def _key_variable(provider: str, environ: Environ[str, str]) -> str:
-    return next((name for name in PROVIDERS[provider].key_variables if environ.get(name)), "")
+    row = PROVIDERS[provider]
+    names = row.key_variables if row.base_url is not None else ()
+    return next((name for name in names if name.endswith("_API_KEY") and environ.get(name)), "")
 
 
 def _root(stanzas: list[Mapping]) -> Mapping:

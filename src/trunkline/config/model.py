@@ -69,6 +69,7 @@ class BackendEntry(BackendSettings, frozen=True, kw_only=True, forbid_unknown_fi
     type: Annotated[str | None, Meta(description="Alias of provider.")] = None
     base_url: Annotated[str | None, Meta(description="Alias of url.")] = None
     allowed_models: Annotated[list[str] | None, Meta(description="Alias of models.")] = None
+    model_name: Annotated[str | None, Meta(description="Alias of default_model.")] = None
     custom_headers: Annotated[
         dict[str, str] | None, Meta(description="Alias of headers.", extra={"secret": True})
     ] = None
@@ -97,6 +98,7 @@ ALIASES: dict[str, str] = {
     "base_url": "url",
     "allowed_models": "models",
     "custom_headers": "headers",
+    "model_name": "default_model",
 }
 """Other names of backend keys. The two of `timeouts.total` are apart: they may stand side by side."""
 
@@ -123,16 +125,15 @@ OUTSIDE: dict[type, OutsideKeys] = {
     ServerSettings: OutsideKeys(_planned(workers="1")),
     BackendEntry: OutsideKeys(
         _planned(
-            *("params", "defaults", "proxy", "max_concurrency", "on_cut", "rename"),
-            *("deployment_name", "api_version", "client_id", "client_secret", "token_url", "token_scope"),
-            *("default_embedding_model", "model_name", "temperature", "max_tokens", "streaming"),
+            *("params", "defaults", "max_concurrency", "on_cut", "rename"),
+            *("temperature", "max_tokens", "streaming"),
             weight="1",
             think="keep",
         ),
         frozenset(
             {
                 *("max_retries", "backoff_base", "backoff_max"),
-                *("latency_p95_threshold_ms", "traffic_split", "default_model"),
+                *("latency_p95_threshold_ms", "traffic_split"),
             }
         ),
     ),

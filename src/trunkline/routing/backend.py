@@ -34,7 +34,7 @@ class TimeoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One upstream server or account. Its repr shows no url, key or header: each may hold a secret."""
+    """One upstream server or account. Its repr shows no url, proxy, key or header: each may hold a secret."""
 
     name: Annotated[
         str,
@@ -47,9 +47,34 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     api_key: Annotated[
         str,
         Meta(
-            description="Sent as `Authorization: Bearer`; empty: no header is sent.", extra={"secret": True}
+            description="Sent as `auth` says. Empty: at the provider's own host the environment's key, else none.",
+            extra={"secret": True},
         ),
     ] = ""
+    auth: Annotated[
+        str | None,
+        Meta(
+            description="How the key is sent: `bearer`, `api-key`, `none` or the name of another header. "
+            "Default: as the provider wants it."
+        ),
+    ] = None
+    client_id: Annotated[
+        str | None, Meta(description="OAuth2 client credentials: with client_secret and token_url, no key.")
+    ] = None
+    client_secret: Annotated[str | None, Meta(description="OAuth2: its secret.", extra={"secret": True})] = (
+        None
+    )
+    token_url: Annotated[str | None, Meta(description="OAuth2: where tokens are asked for.")] = None
+    token_scope: Annotated[str | None, Meta(description="OAuth2: what is asked for, if needed.")] = None
+    token_refresh_margin: Annotated[
+        float, Meta(ge=0, description="OAuth2: seconds before its end in which a token is renewed.")
+    ] = 60.0
+    deployment_name: Annotated[
+        str | None, Meta(description="Azure: the deployment to call; with api_version.")
+    ] = None
+    api_version: Annotated[
+        str | None, Meta(description="Sent as the query `api-version`, with or without a deployment.")
+    ] = None
     priority: Annotated[int, Meta(description="Lower is tried first; equal ones in the order written.")] = 99
     timeouts: Annotated[
         TimeoutSettings, Meta(description="Aliases: timeout and request_timeout set `total`.")
@@ -60,6 +85,28 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             description="Model names and globs (case-sensitive); omitted: any model. Alias: allowed_models."
         ),
     ] = None
+    default_model: Annotated[
+        str | None,
+        Meta(description="For a request that names none. Default: the provider's own. Alias: model_name."),
+    ] = None
+    default_embedding_model: Annotated[
+        str | None, Meta(description="For an embeddings request that names none, likewise.")
+    ] = None
+    strict_params: Annotated[
+        bool,
+        Meta(description="true: a parameter that the provider refuses is an error (400), not left out."),
+    ] = False
+    openai_strict: Annotated[
+        bool | None,
+        Meta(
+            description="true: `top_k`, `repetition_penalty` and `chat_template_kwargs` are left out; false: they are "
+            "sent. Default: as the provider is."
+        ),
+    ] = None
+    max_tokens_param_name: Annotated[
+        str | None,
+        Meta(description="The one name of the token limit there. Default: by provider and model."),
+    ] = None
     headers: Annotated[
         dict[str, str],
         Meta(
@@ -68,6 +115,13 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         ),
     ] = {}
     organization: Annotated[str | None, Meta(description="Sent as `OpenAI-Organization`.")] = None
+    proxy: Annotated[
+        str | None,
+        Meta(
+            description="HTTP proxy, `http://[user:password@]host:port`; `none`: no proxy. "
+            "Default: HTTPS_PROXY and its kin."
+        ),
+    ] = None
     ssl_verify: Annotated[bool, Meta(description="false: certificate and host name are not checked.")] = True
     ca_bundle_path: Annotated[
         str | None, Meta(description="PEM file of the CAs to trust instead of the system's.")

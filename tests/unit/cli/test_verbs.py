@@ -67,6 +67,7 @@ def test_help_lists_the_verbs_in_their_order_and_in_full(capsys: pytest.CaptureF
         "check Check the configuration; exit code 2 if it has errors. "
         "sim Run an OpenAI-compatible upstream with deterministic answers and faults on request. "
         "demo Run a small real model with the gateway in front (downloads 130 MB once). "
+        "providers List the providers: what they are called, where they are, which variable holds their key. "
         "config About configuration files."
     )
 
@@ -79,7 +80,7 @@ def test_a_wrong_command_line_ends_with_2(arguments: list[str], capsys: pytest.C
     assert "Error: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["serve", "check", "config", "sim", "demo"])
+@pytest.mark.parametrize("verb", ["serve", "check", "config", "sim", "demo", "providers"])
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(verb, "--help") == 0
     assert "Usage: trunkline" in capsys.readouterr().out
@@ -198,6 +199,16 @@ def test_check_speaks_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of("config", "schema") == 0
     assert json.loads(capsys.readouterr().out)["title"] == "Trunkline configuration"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begin"), [([], "PROVIDER "), (["--json"], "[\n"), (["--markdown"], "# Providers\n")]
+)
+def test_providers_are_listed_in_three_forms(
+    arguments: list[str], begin: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of("providers", *arguments) == 0
+    assert capsys.readouterr().out.startswith(begin)
 
 
 def test_sim_runs_the_simulator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

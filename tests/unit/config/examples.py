@@ -11,6 +11,7 @@ ENVIRON = {
     "LOCALAI_API_KEY": "lk",
     "OPENROUTER_API_KEY": "ork",
     "TEAM_A_KEY": "team-a-key",
+    "LLM_CLIENT_SECRET": "cs",
 }
 
 Rows = list[tuple[str, str, str]]
@@ -159,6 +160,48 @@ backends:                                      # one upstream server or account 
 """,
         [("vllm-a", "vllm", "http://vllm:8000")],
     ),
+    "Azure by OAuth": (
+        """{
+  "type": "openai",
+  "base_url": "https://your-resource.openai.azure.com",
+  "deployment_name": "gpt-4",
+  "api_version": "2024-06-01",
+  "client_id": "...",
+  "client_secret": "...",
+  "token_url": "..."
+}""",
+        [("default", "azure", "https://your-resource.openai.azure.com")],
+    ),
+    "Azure in the list": (
+        """backends:
+  - {name: azure, provider: azure, url: https://r.openai.azure.com, deployment_name: gpt-4, api_version: 2024-06-01,
+     client_id: ..., client_secret: ..., token_url: ..., token_scope: https://cognitiveservices.azure.com/.default}
+""",
+        [("azure", "azure", "https://r.openai.azure.com")],
+    ),
+    "a corporate proxy with OAuth": (
+        """{
+  "base_url": "https://llm.corp.example/v1",
+  "api_version": "2024-06-01",
+  "client_id": "your-client-id",
+  "client_secret": "your-client-secret",
+  "token_url": "https://login.microsoftonline.com/.../oauth2/v2.0/token",
+  "token_scope": "https://cognitiveservices.azure.com/.default",
+  "ssl_verify": false
+}""",
+        [("default", "openai_compat", "https://llm.corp.example/v1")],
+    ),
+    "a self-hosted server without a key": (
+        """base_url: http://localhost:8000/v1
+api_key: ""
+model_name: llama3
+timeout: 30
+organization: org-1
+custom_headers:
+  X-Team: research
+""",
+        [("default", "openai_compat", "http://localhost:8000/v1")],
+    ),
 }
 
 REFUSED: dict[str, tuple[str, list[str]]] = {
@@ -166,36 +209,29 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
         """{
   "client_id": "your-client-id",
   "client_secret": "your-client-secret",
-  "token_url": "https://login.example.com/token",
+  "token_url": "https://login.microsoftonline.com/.../oauth2/v2.0/token",
   "token_scope": "https://cognitiveservices.azure.com/.default"
 }""",
-        [
-            "1:1: url: is required for provider `openai_compat` (alias: base_url)",
-            "2:3: `client_id` is not supported in this version",
-            "3:3: `client_secret` is not supported in this version",
-            "4:3: `token_url` is not supported in this version",
-            "5:3: `token_scope` is not supported in this version",
-        ],
+        ["1:1: url: is required for provider `openai_compat` (alias: base_url), like https://HOST/v1"],
     ),
-    "Azure by deployment": (
+    "half of the client credentials": (
         """{
-  "type": "openai",
-  "base_url": "https://your-resource.openai.azure.com",
-  "deployment_name": "gpt-4",
-  "api_version": "2024-06-01"
+  "base_url": "https://llm.corp.example/v1",
+  "client_id": "your-client-id",
+  "client_secret": "your-client-secret"
 }""",
         [
-            (
-                "3:15: base_url: Azure deployments are not supported in this version; "
-                "the resource's /openai/v1 is a plain URL"
-            ),
-            "4:3: `deployment_name` is not supported in this version",
-            "5:3: `api_version` is not supported in this version",
+            "3:16: client_id: is one of OAuth2's settings, which work together: `token_url` is missing",
         ],
     ),
-    "the azure row": (
-        "backends:\n  - {provider: azure, url: https://r.openai.azure.com}\n",
-        ["2:16: backends[0].provider: `azure` is not supported in this version"],
+    "Azure without a resource": (
+        "backends:\n  - {provider: azure, deployment_name: gpt-4, api_version: 2024-06-01}\n",
+        [
+            (
+                "2:5: backends[0].url: is required for provider `azure` (alias: base_url), "
+                "like https://RESOURCE.openai.azure.com"
+            )
+        ],
     ),
     "stanzas without a line between them": (
         'type: "openai_compatible"\nconfig:\n  provider: "openai"\n\ntype: "openai_compatible"\n',

@@ -9,7 +9,11 @@ from trunkline.config.parse import parse_yaml
 from trunkline.config.tree import Node
 from trunkline.routing.backend import BackendSettings, TimeoutSettings
 
-ENVIRON = {"GROQ_API_KEY": "gsk", "GROK_API_KEY": "xk", "PERPLEXITY_API_KEY": "pk", "EMPTY": ""}
+ENVIRON = {"GROQ_API_KEY": "gsk", "GROK_API_KEY": "xk", "PERPLEXITY_API_KEY": "pk", "EMPTY": ""} | {
+    "TOGETHER_API_KEY": "tk\n",
+    "AZURE_OPENAI_API_KEY": "ak",
+    "API_KEY": "nobody's",
+}
 
 
 def read(text: str, base: Path = Path()) -> tuple[dict[str, Any] | None, Report]:
@@ -42,6 +46,17 @@ def backend(text: str, base: Path = Path()) -> BackendSettings:
             "{url: http://h, request_timeout: 9}",
             BackendSettings(name="n", url="http://h", timeouts=TimeoutSettings(total=9)),
         ),
+        (
+            "{url: 'http://h', proxy: 'http://u:p@proxy:3128', api_version: 2024-06-01, auth: x-key}",
+            BackendSettings(
+                name="n",
+                url="http://h",
+                proxy="http://u:p@proxy:3128",
+                api_version="2024-06-01",
+                auth="x-key",
+            ),
+        ),
+        ("{url: 'http://h', proxy: none}", BackendSettings(name="n", url="http://h", proxy="none")),
         ("provider: ollama", BackendSettings(name="n", url="http://localhost:11434", provider="ollama")),
         (
             "provider: openai_compatible\nurl: http://h",
@@ -57,7 +72,20 @@ def test_aliases_and_rows_are_resolved(text: str, result: BackendSettings) -> No
     ("text", "key"),
     [
         ("provider: groq", "gsk"),
+        ("{provider: groq, url: null}", "gsk"),
+        ("{provider: groq, api_key: ' '}", "gsk"),
+        ("{provider: groq, api_key: not-needed}", "not-needed"),
+        ("{provider: groq, api_key: EMPTY, url: 'http://localhost:8000'}", "EMPTY"),
+        ("{provider: groq, auth: none}", ""),
         ("provider: grok", "xk"),
+        ("{provider: together, url: 'https://api.together.ai/v1'}", "tk"),
+        ("{provider: together, url: 'http://api.together.ai/v1'}", ""),
+        ("{provider: together, url: 'https://api.together.ai:8443/v1'}", ""),
+        ("{provider: azure, url: 'https://r.openai.azure.com'}", "ak"),
+        ("{provider: openai, url: 'https://r.openai.azure.com'}", "ak"),
+        ("{provider: azure, url: 'https://openai.azure.com.evil.com'}", ""),
+        ("{provider: azure, url: 'https://llm.corp.example', deployment_name: d, api_version: v}", ""),
+        ("{provider: custom, url: 'https://llm.corp.example'}", ""),
         ("{provider: groq, api_key: own}", "own"),
         ("{provider: groq, api_key: '${EMPTY}'}", "gsk"),
         ("{provider: groq, url: 'https://api.groq.com'}", "gsk"),
@@ -71,10 +99,62 @@ def test_a_key_of_the_environment_goes_only_to_its_own_provider(text: str, key: 
     assert backend(text).api_key == key
 
 
-def test_a_provider_without_v1_keeps_its_paths() -> None:
-    whole = "https://api.perplexity.ai/chat/completions"
-    assert backend("provider: perplexity").url == whole
-    assert backend("{provider: perplexity, url: 'https://api.perplexity.ai/'}").url == whole
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("provider: perplexity", "https://api.perplexity.ai/chat/completions"),
+        (
+            "{provider: perplexity, url: 'https://api.perplexity.ai/'}",
+            "https://api.perplexity.ai/chat/completions",
+        ),
+        (
+            "{provider: perplexity, url: 'https://api.perplexity.ai/chat/completions?a=b'}",
+            "https://api.perplexity.ai/chat/completions?a=b",
+        ),
+        ("{provider: perplexity, url: 'https://api.perplexity.ai/v1'}", "https://api.perplexity.ai/v1"),
+        ("{provider: perplexity, url: 'http://localhost:8000'}", "http://localhost:8000"),
+        (
+            "{provider: vast, url: 'https://openai.vast.ai/mine'}",
+            "https://openai.vast.ai/mine/chat/completions",
+        ),
+        ("{provider: vast, url: 'http://1.2.3.4:8000'}", "http://1.2.3.4:8000"),
+    ],
+)
+def test_a_provider_without_v1_keeps_its_paths(text: str, url: str) -> None:
+    assert backend(text).url == url
+
+
+@pytest.mark.parametrize(
+    ("text", "models"),
+    [
+        ("provider: groq", ("llama-3.1-70b-versatile", "nomic-embed-text-v1.5")),
+        ("{provider: groq, default_model: a, default_embedding_model: b}", ("a", "b")),
+        ("{provider: groq, model_name: a}", ("a", "nomic-embed-text-v1.5")),
+        ("{provider: groq, url: 'http://localhost:8000'}", (None, None)),
+        ("{provider: vllm, url: 'http://h', default_model: a}", ("a", None)),
+    ],
+)
+def test_default_models_come_from_the_row_at_the_provider_itself(
+    text: str, models: tuple[str | None, str | None]
+) -> None:
+    found = backend(text)
+    assert (found.default_model, found.default_embedding_model) == models
+
+
+@pytest.mark.parametrize(
+    ("text", "strict"),
+    [
+        ("url: https://api.openai.com/v1", True),
+        ("url: https://eu.api.openai.com/v1", True),
+        ("{url: 'https://api.openai.com/v1', openai_strict: false}", False),
+        ("url: https://openai.com.evil.com/v1", None),
+        ("url: https://notopenai.com/v1", None),
+        ("{provider: custom, url: 'https://api.openai.com/v1'}", None),
+        ("{provider: vllm, url: 'http://h', openai_strict: true}", True),
+    ],
+)
+def test_openai_is_strict_under_any_name_but_custom(text: str, strict: bool | None) -> None:
+    assert backend(text).openai_strict is strict
 
 
 @pytest.mark.parametrize(
@@ -93,7 +173,19 @@ def test_a_provider_without_v1_keeps_its_paths() -> None:
             "{url: 'http://h', timeout: 1, timeouts: 3}",
             ["f:1:41: b.timeouts: expected keys and values, not a single value"],
         ),
-        ("provider: vllm", ["f:1:1: b.url: is required for provider `vllm` (alias: base_url)"]),
+        (
+            "provider: vllm",
+            ["f:1:1: b.url: is required for provider `vllm` (alias: base_url), like http://localhost:8000"],
+        ),
+        (
+            "provider: banana",
+            [
+                (
+                    "f:1:1: b.url: is required for provider `banana` (alias: base_url). "
+                    "The service is closed: only a compatible server of your own is left to point `url` at."
+                )
+            ],
+        ),
         (
             "provider: GROQ",
             ["f:1:11: b.provider: there is no provider 'GROQ'; did you mean `groq` or `grok`?"],
@@ -142,6 +234,23 @@ def test_a_provider_without_v1_keeps_its_paths() -> None:
             "{url: 'http://h', ca_bundle_path: gone.pem}",
             ["f:1:35: b.ca_bundle_path: there is no file gone.pem"],
         ),
+        (
+            "{provider: groq, deployment_name: d}",
+            ["f:1:35: b.deployment_name: is for provider `azure`, not `groq`"],
+        ),
+        (
+            "{url: 'http://h', auth: Basic}",
+            ["f:1:25: b.auth: must be `bearer`, `api-key`, `none` or the name of a header for the bare key"],
+        ),
+        (
+            "{url: 'http://h', proxy: 'socks5://u:hunter2@p'}",
+            [
+                (
+                    "f:1:26: b.proxy: socks5:// proxies are not supported, only http:// and https://; "
+                    "use an HTTP proxy"
+                )
+            ],
+        ),
         ("just text", ["f:1:1: b: expected keys and values, not a single value"]),
     ],
 )
@@ -173,6 +282,14 @@ def test_a_client_key_needs_its_certificate(tmp_path: Path) -> None:
         ),
         ("provider: openai", ["f:1:1: b.api_key: is missing: set OPENAI_API_KEY, or `api_key`"]),
         ("{provider: openai, forward_authorization: true}", []),
+        (
+            "{provider: azure, url: 'https://r.openai.azure.com', deployment_name: d}",
+            ["f:1:71: b.deployment_name: has no effect without `api_version`"],
+        ),
+        (
+            "{url: 'http://h', client_id: i, client_secret: s, token_url: 'https://t/token', api_key: k}",
+            ["f:1:90: b.api_key: has no effect, because OAuth2 is set up"],
+        ),
         ("provider: ollama", []),
         (
             "{url: 'https://h', ssl_verify: false}",

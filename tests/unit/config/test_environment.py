@@ -72,6 +72,11 @@ def test_provider_keys_make_one_backend_each_in_the_order_of_the_table() -> None
     assert begin.source == "environment (OPENAI_API_KEY, GROK_API_KEY)"
 
 
+@pytest.mark.parametrize("name", ["AZURE_OPENAI_API_KEY", "RUNPOD_API_KEY", "HF_TOKEN", "API_KEY"])
+def test_a_key_that_needs_more_or_is_for_more_makes_no_backend(name: str) -> None:
+    assert start({name: "k"}).passthrough
+
+
 def test_variables_without_effect_are_named() -> None:
     begin = start({"LLM_PARAMS": "a=1", "THINK_TAG": "<t>", "DEBUG": "true", "THINK_END_TAG": ""})
     assert begin.warnings == [

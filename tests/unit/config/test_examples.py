@@ -28,7 +28,7 @@ def test_an_example_loads(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_an_example_that_cannot_work_yet_says_so(name: str, tmp_path: Path) -> None:
+def test_an_example_that_cannot_work_says_so(name: str, tmp_path: Path) -> None:
     text, lines = REFUSED[name]
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:

@@ -17,6 +17,8 @@ def test_the_defaults_of_the_documented_file() -> None:
     assert (backend.models, backend.headers, backend.ssl_verify) == (None, {}, True)
     assert backend.timeouts == TimeoutSettings(connect=5.0, first_token="auto", idle=30.0, total=600.0)
     assert not backend.forward_authorization
+    assert (backend.auth, backend.proxy, backend.token_refresh_margin) == (None, None, 60.0)
+    assert (backend.strict_params, backend.openai_strict, backend.default_model) == (False, None, None)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,8 @@ def test_the_defaults_of_the_documented_file() -> None:
         {"max_connections": 0},
         {"models": "x"},
         {"headers": {"x": 1}},
+        {"token_refresh_margin": -1},
+        {"strict_params": "yes"},
         {"timeouts": {"connect": 0}},
         {"timeouts": {"first_token": "soon"}},
         {"timeouts": {"first_token": -1}},
@@ -54,7 +58,13 @@ def test_two_backends_do_not_share_their_headers() -> None:
 
 def test_the_repr_tells_no_secret() -> None:
     backend = BackendSettings(
-        name="a", url="http://user:hunter2@a", api_key="hunter2", headers={"x-key": "hunter2"}, priority=3
+        name="a",
+        url="http://user:hunter2@a",
+        api_key="hunter2",
+        headers={"x-key": "hunter2"},
+        priority=3,
+        client_secret="hunter2",
+        proxy="http://u:hunter2@p",
     )
     assert repr(backend) == "<BackendSettings a (openai_compat), priority 3>"
     assert "hunter2" not in repr([backend]) + repr(backend.__rich_repr__())

@@ -1,0 +1,141 @@
+"""What of a request a provider does not take: which top-level fields are left out, which go by another name.
+
+Owns the rules of parameters (`Shaper`, made once per backend). Does not own the request's bytes (wire/call.py) nor
+values: they stay raw, so what is not dropped goes upstream byte for byte and in its order. Only chat completions and
+legacy completions are shaped; other surfaces have other fields.
+
+The usual request has nothing to shape and costs one `isdisjoint`.
+"""
+
+import msgspec
+
+from trunkline.errors import INVALID_REQUEST, Fault
+from trunkline.providers.base import OPENAI_STRICT, Profile
+
+_OLD, _NEW = "max_tokens", "max_completion_tokens"
+
+
+class Shaped(msgspec.Struct, frozen=True, gc=False):
+    """A request's fields as the provider takes them; `notes` say what was changed, for the decision record."""
+
+    fields: dict[str, msgspec.Raw]
+    notes: tuple[str, ...]
+
+
+class Shaper(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend's rules.
+
+    `touches`: fields of a chat request that may need something done; `refuses`: those that are left out.
+    `limit_name`: the one name of the token limit, if one is configured; else models that begin with one of `newer`
+    take `max_completion_tokens`, and of the others those that begin with one of `older` take `max_tokens`.
+    """
+
+    provider: str
+    touches: frozenset[str]
+    refuses: frozenset[str]
+    limit_name: str | None
+    newer: tuple[str, ...]
+    older: tuple[str, ...]
+    deployment: str
+    strict: bool
+
+    def shape(self, fields: dict[str, msgspec.Raw], model: str, surface: str) -> Shaped | Fault | None:
+        """Shape one request for `model`; None where nothing is to be done, a Fault where that is not wanted.
+
+        `surface`: as in `wire.values.Call`.
+        """
+        if surface == "chat":
+            if self.touches.isdisjoint(fields):
+                return None
+        elif surface != "completions" or self.refuses.isdisjoint(fields):
+            return None
+        limit = self._limit(model) if surface == "chat" else None
+        renames = [] if limit is None else [name for name in (_OLD, _NEW) if name in fields and name != limit]
+        dropped = [name for name in fields if name in self.refuses]
+        if not dropped and not renames:
+            return None
+        if self.strict:
+            # null asks for nothing, so nothing is lost with it.
+            asked = [name for name in dropped if bytes(fields[name]) != b"null"]
+            if asked:
+                return self._fault(asked)
+        notes = [f"dropped `{name}`: {self.provider} does not take it" for name in dropped]
+        shaped = {name: value for name, value in fields.items() if name not in self.refuses}
+        if renames:
+            assert limit is not None
+            shaped = _renamed(shaped, renames, limit, notes)
+        return Shaped(shaped, tuple(notes))
+
+    def _limit(self, model: str) -> str | None:
+        """The name that the token limit must have; None: whatever it has."""
+        if self.limit_name is not None:
+            return self.limit_name
+        model = model.removeprefix("ft:")  # a fine-tuned one is called after its base
+        if model.startswith(self.newer) or self.deployment.startswith(self.newer):
+            return _NEW
+        return _OLD if model.startswith(self.older) else None
+
+    def _fault(self, asked: list[str]) -> Fault:
+        names = ", ".join(f"`{name}`" for name in asked)
+        return Fault(
+            INVALID_REQUEST,
+            f"{self.provider} does not take {names}, and `strict_params` forbids to leave "
+            f"{'it' if len(asked) == 1 else 'them'} out",
+            param=asked[0],
+        )
+
+
+def _renamed(
+    fields: dict[str, msgspec.Raw], old: list[str], limit: str, notes: list[str]
+) -> dict[str, msgspec.Raw]:
+    """The fields with one token limit, in the place of the first that there was; one of the right name wins."""
+    source = limit if limit in fields else old[0]
+    shaped: dict[str, msgspec.Raw] = {}
+    for name, value in fields.items():
+        if name == source:
+            shaped[limit] = value
+        elif name not in old:
+            shaped[name] = value
+    if source != limit:
+        notes.append(f"`{source}` is sent as `{limit}`")
+    notes += [f"dropped `{name}`: `{source}` is there too" for name in old if name != source]
+    return shaped
+
+
+def shaper(
+    row: Profile,
+    *,
+    strict_params: bool = False,
+    openai_strict: bool | None = None,
+    max_tokens_param_name: str | None = None,
+    deployment_name: str | None = None,
+) -> Shaper | None:
+    """The rules of a row under the settings of a backend; None if there are none.
+
+    `openai_strict` adds (or, false, takes away) what OpenAI's own API refuses.
+    """
+    refuses = row.refuses if row.stream_options else row.refuses | {"stream_options"}
+    if openai_strict is not None:
+        refuses = refuses | OPENAI_STRICT if openai_strict else refuses - OPENAI_STRICT
+    newer = _beginnings(row.max_completion_tokens_for)
+    older = _beginnings(row.max_tokens_for)
+    if max_tokens_param_name is not None:
+        limits = frozenset((_OLD, _NEW)) - {max_tokens_param_name}
+    else:
+        limits = frozenset(((_OLD,) if newer else ()) + ((_NEW,) if older else ()))
+    if not refuses and not limits:
+        return None
+    return Shaper(
+        provider=row.name,
+        touches=refuses | limits,
+        refuses=refuses,
+        limit_name=max_tokens_param_name,
+        newer=newer,
+        older=older,
+        deployment=deployment_name or "",
+        strict=strict_params,
+    )
+
+
+def _beginnings(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(pattern.removesuffix("*") for pattern in patterns)
