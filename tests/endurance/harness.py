@@ -75,9 +75,13 @@ class GatewayProcess:
         return self.gauge("trunkline_upstream_connections", backend="sim", state=state)
 
     def complaints(self) -> list[str]:
-        """What it printed besides notes on its start."""
+        """What it printed besides notes on its start and end."""
         lines = self.trunkline.lines
-        return [line for line in lines if " ready on " not in line and not line.startswith("open: ")]
+        return [
+            line
+            for line in lines
+            if " ready on " not in line and not line.startswith(("open: ", "finishing "))
+        ]
 
     def _memory(self, field: str) -> int:
         status = (self._proc / "status").read_text()

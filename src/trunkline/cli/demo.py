@@ -29,6 +29,10 @@ INTERRUPTED = 128 + signal.SIGINT
 def run(port: int = 8080) -> int:
     """Serve until Ctrl-C or SIGTERM; the result is the exit code. Port 0 picks a free one."""
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        )  # an exception: there is something to clean up
     try:
         port = _usable_port(port)
         with ExitStack() as stack:

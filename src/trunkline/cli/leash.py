@@ -3,8 +3,9 @@
 Owns starting and stopping them. Does not own what they do.
 
 How: a child's standard input is a pipe whose other end only the parent holds. When the parent is gone, for
-whatever reason, the kernel closes that end, the child reads end-of-file and exits. This needs no signal handler
-and works on every POSIX system, while PR_SET_PDEATHSIG is Linux only and fires when a *thread* ends.
+whatever reason, the kernel closes that end, the child reads end-of-file and ends its process group: itself and what it
+has started (pip's own children). This needs no signal handler and works on every POSIX system, while PR_SET_PDEATHSIG
+is Linux only and fires when a *thread* ends.
 
 The file is also the program that such a child runs first (`python leash.py FILE ARG...` or `-m MODULE ARG...`),
 possibly under a Python of another environment: hence the standard library alone.
@@ -13,6 +14,7 @@ possibly under a Python of another environment: hence the standard library alone
 import os
 import runpy
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -48,17 +50,19 @@ def first_line(child: subprocess.Popen[bytes]) -> str:
 
 
 def stop(child: subprocess.Popen[bytes]) -> None:
-    """End the child and wait until it is gone."""
+    """End the child with all that it started, and wait until it is gone."""
     try:
         child.communicate(timeout=STOP_TIMEOUT)
     except subprocess.TimeoutExpired:
-        child.kill()
+        os.killpg(child.pid, signal.SIGKILL)
         child.communicate()
 
 
 def _exit_with_parent() -> None:
     while os.read(0, 4096):
         pass
+    if os.getpgrp() == os.getpid():  # as `start` makes it; else the group is somebody else's
+        os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
 

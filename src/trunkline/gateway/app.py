@@ -6,16 +6,21 @@ Owns start, the ready line, signals and the graceful end. Does not own requests 
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import Callable
 
 from trunkline import __version__
 from trunkline.config.model import Settings
 from trunkline.engine.runtime import Runtime
 from trunkline.gateway.application import DataApplication
+from trunkline.gateway.descriptors import raise_limit
 from trunkline.gateway.surfaces.admin import AdminApplication
 from trunkline.net.listener import ServerSettings
 from trunkline.net.server import Server
 from trunkline.net.tls import server_context
+
+SHOWN = 8
+"""Names of models in the ready line; more are counted."""
 
 
 class Gateway:
@@ -53,13 +58,30 @@ class Gateway:
         settings = self.settings
         scheme = "https" if settings.server.tls_cert_path is not None else "http"
         backends = ", ".join(upstream.name for upstream in self.runtime.upstreams)
-        names = self.runtime.plan.model_names()
-        models = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         return (
             f"trunkline {__version__} ready on {scheme}://{_host(settings.server.host)}:{self.server.port} "
             f"(admin http://{_host(settings.admin.host)}:{self.admin.port}), "
-            f"backends: {backends}, models: {models or 'any'}"
+            f"backends: {backends}, models: {self._models()}"
         )
+
+    def farewell(self) -> str:
+        """What is being waited for before the end; "" if nothing is."""
+        count = len(self.runtime.live)
+        if not count:
+            return ""
+        calls = "1 call" if count == 1 else f"{count} calls"
+        timeout = self.settings.server.drain_timeout
+        return f"finishing {calls}, up to {timeout:g} s; Ctrl-C again to cut {'it' if count == 1 else 'them'}"
+
+    def _models(self) -> str:
+        """Names and globs as they are configured, in the order in which backends are asked."""
+        backends = sorted(self.settings.backends, key=lambda backend: backend.priority)
+        names = list(dict.fromkeys(name for backend in backends for name in backend.models or ()))
+        if len(names) > SHOWN:
+            names[SHOWN:] = [f"{len(names) - SHOWN} more"]
+        if any(backend.models is None for backend in backends):
+            names.append("any other" if names else "any")
+        return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
@@ -80,6 +102,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
+    if warning := raise_limit(settings.server.max_connections):
+        _tell(f"warning: {warning}")
     gateway = Gateway(settings)
     await gateway.start()
     # What exists now lives as long as the process: the collector need not look at it again.
@@ -87,6 +111,8 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> int:
     gc.freeze()
     announce(gateway.ready_line())
     await stopping.wait()
+    if line := gateway.farewell():
+        _tell(line)
     stop = loop.create_task(gateway.stop())
     waiter = loop.create_task(hurry.wait())
     await asyncio.wait((stop, waiter), return_when=asyncio.FIRST_COMPLETED)
@@ -97,6 +123,12 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> int:
         return 1
     stop.result()
     return 0
+
+
+def _tell(line: str) -> None:
+    """A word to the operator, apart from the ready line that scripts wait for."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
