@@ -76,12 +76,9 @@ class GatewayProcess:
 
     def complaints(self) -> list[str]:
         """What it printed besides notes on its start and end."""
+        usual = ("open: ", "finishing ", "warning: server.max_connections ")
         lines = self.trunkline.lines
-        return [
-            line
-            for line in lines
-            if " ready on " not in line and not line.startswith(("open: ", "finishing "))
-        ]
+        return [line for line in lines if " ready on " not in line and not line.startswith(usual)]
 
     def _memory(self, field: str) -> int:
         status = (self._proc / "status").read_text()

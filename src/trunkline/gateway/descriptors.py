@@ -7,13 +7,12 @@ to the hard one, as Go and Java do.
 import resource
 
 PER_CONNECTION = 2  # the client's and, during a call, the upstream's
-RESERVE = 64  # listeners, files, the event loop's own
 
 
 def raise_limit(connections: int) -> str:
     """Raise the limit of open descriptors as far as it goes; what to warn of, or ""."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections * PER_CONNECTION + RESERVE
+    wanted = connections * PER_CONNECTION
     for limit in (wanted,) if hard == resource.RLIM_INFINITY else (hard, min(wanted, hard)):
         if soft != resource.RLIM_INFINITY and soft < limit:
             try:
@@ -29,5 +28,5 @@ def raise_limit(connections: int) -> str:
     return (
         f"server.max_connections is {connections}, which needs up to {wanted} open files, but this process may have "
         f"{soft}: raise the limit (ulimit -n, LimitNOFILE=) or lower server.max_connections to "
-        f"{max(1, (soft - RESERVE) // PER_CONNECTION)}"
+        f"{max(1, soft // PER_CONNECTION)}"
     )
