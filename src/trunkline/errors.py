@@ -1,7 +1,8 @@
 """Failures: as values inside Trunkline, as exceptions at its edges.
 
 Owns `Kind` (one row per way in which a call can fail: whose fault it is and how a client sees it),
-`Fault` (one failure) and the exceptions. Does not own what to do about a failure: `routing/faults.py`.
+`Fault` (one failure), `Overflow` (the numbers of a refusal for length) and the exceptions. Does not own what to do
+about a failure (`routing/faults.py`) nor how numbers are found in a message (`providers/overflow.py`).
 
 Exceptions:
 
@@ -10,7 +11,7 @@ Exceptions:
 """
 
 import enum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -52,11 +53,34 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     body: bytes
 
 
+class Overflow(msgspec.Struct, frozen=True, gc=False):
+    """What an upstream says when a request is too long for it, in tokens; None for what it does not say.
+
+    `limit` is the window, or what the prompt alone may have where the upstream names that. `input` is the prompt,
+    `output` the answer's length that was asked for, `total` both; where a message gives one undivided number, it is
+    `total` and `input`. `excess` is what is over the limit. `at_least`: the upstream stopped counting, so the true
+    numbers are not below these.
+
+    `too_long` tells what a smaller request needs. "prompt": less input, or a larger window. "output": the prompt
+    fits, and `limit - input` tokens are left for the answer. "cap": the window is not the matter, the model gives no
+    answer longer than `limit`.
+    """
+
+    limit: int | None = None
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None
+    excess: int | None = None
+    at_least: bool = False
+    too_long: Literal["prompt", "output", "cap"] = "prompt"
+
+
 class Fault(msgspec.Struct, frozen=True, gc=False):
     """One failure as a value.
 
     `status` and `code` are 0 and "" where the kind's own apply. `retry_after` is in seconds.
     `answer` is the upstream's own answer when there was one: it is what the client gets in the end.
+    `overflow` is there if the request was too long.
     """
 
     kind: Kind
@@ -66,6 +90,17 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     param: str | None = None
     retry_after: float | None = None
     answer: Answer | None = None
+    overflow: Overflow | None = None
+
+    @property
+    def blame(self) -> Blame:
+        """Whose fault it is: the kind's own, but a 5xx that does not say until when counts as a broken upstream.
+
+        Of the kinds that mean "busy" only those are that come as 429 or 529, or name a time (DESIGN section 6).
+        """
+        if self.kind is UPSTREAM_OVERLOADED and self.status not in (0, 429, 529) and self.retry_after is None:
+            return Blame.UPSTREAM
+        return self.kind.blame
 
     @property
     def http_status(self) -> int:
@@ -82,7 +117,7 @@ def _row(name: str, blame: Blame, status: int, code: str, type_: str) -> Kind:
     return Kind(name, blame, status, code, type_)
 
 
-_C, _U, _B = Blame.CLIENT, Blame.UPSTREAM, Blame.BACKEND
+_C, _U, _B, _BUSY = Blame.CLIENT, Blame.UPSTREAM, Blame.BACKEND, Blame.UPSTREAM_BUSY
 _INVALID, _API = "invalid_request_error", "api_error"
 
 # The client's own mistakes, found by the gateway.
@@ -100,11 +135,18 @@ BODY_TOO_LARGE = _row("body_too_large", _C, 413, "request_too_large", _INVALID)
 HEAD_TOO_LARGE = _row("head_too_large", _C, 431, "request_too_large", _INVALID)
 
 # What an upstream answered.
+CONTEXT_OVERFLOW = _row("context_overflow", _C, 400, "context_length_exceeded", _INVALID)
+MAX_TOKENS_TOO_LARGE = _row("max_tokens_too_large", _C, 400, "invalid_request", _INVALID)
+CONTENT_FILTER = _row("content_filter", _C, 400, "content_filter", _INVALID)
 REFUSED_BY_UPSTREAM = _row("refused_by_upstream", _C, 400, "invalid_request", _INVALID)
-MODEL_MISSING = _row("model_missing", _U, 404, "model_not_found", _INVALID)
+MODEL_NOT_FOUND = _row("model_not_found", _U, 404, "model_not_found", _INVALID)
+AUTH = _row("auth", _B, 401, "upstream_error", _API)
+PERMISSION = _row("permission", _B, 403, "upstream_error", _API)
+QUOTA = _row("quota", _B, 429, "insufficient_quota", "insufficient_quota")
+RATE_LIMIT = _row("rate_limit", _BUSY, 429, "rate_limit_exceeded", "rate_limit_error")
+UPSTREAM_OVERLOADED = _row("overloaded", _BUSY, 503, "overloaded", _API)
 SERVER_ERROR = _row("server_error", _U, 502, "upstream_error", _API)
-BUSY = _row("busy", Blame.UPSTREAM_BUSY, 429, "rate_limit_exceeded", "rate_limit_error")
-BAD_CREDENTIAL = _row("bad_credential", _B, 401, "upstream_error", _API)
+UPSTREAM_TIMEOUT = _row("timeout", _U, 504, "upstream_timeout", "timeout_error")
 ERROR_IN_STREAM = _row("error_in_stream", _U, 502, "upstream_error", _API)
 ERROR_IN_200 = _row("error_in_200", _U, 502, "upstream_error", _API)
 
@@ -125,7 +167,7 @@ MALFORMED = _row("malformed", _U, 502, "upstream_error", _API)
 
 # The gateway itself.
 NO_BACKEND = _row("no_backend", Blame.GATEWAY, 503, "no_backend", _API)
-OVERLOADED = _row("overloaded", Blame.GATEWAY, 503, "overloaded", _API)
+OVERLOADED = _row("gateway_full", Blame.GATEWAY, 503, "overloaded", _API)
 SHUTTING_DOWN = _row("shutting_down", Blame.GATEWAY, 503, "overloaded", _API)
 INTERNAL = _row("internal", Blame.GATEWAY, 500, "internal_error", _API)
 CLIENT_GONE = _row("client_gone", Blame.CANCELLED, 499, "client_gone", _INVALID)

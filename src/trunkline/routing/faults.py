@@ -1,22 +1,26 @@
 """What an upstream's answer means, and what to do about a failure: one table.
 
-Owns the reading of upstream statuses (`classify`) and the table below. Does not own the kinds themselves (errors.py)
-nor the sequence of attempts (engine/exchange.py).
+Owns the reading of upstream answers (`classify`) and the table below. Does not own the kinds themselves (errors.py),
+the numbers of an overflow (providers/overflow.py), nor the sequence of attempts (engine/exchange.py).
 
 | kind | next backend |
 |---|---|
-| the client's own mistakes, content filters | no: another backend would say the same |
-| model_missing, bad_credential | yes: the fault is this backend's |
-| server_error, busy, error_in_200, error_in_stream | yes, until content was sent |
+| the client's own mistakes, content filters, context_overflow, max_tokens_too_large | no: it would say the same |
+| model_not_found, auth, permission, quota | yes: the fault is this backend's |
+| rate_limit, overloaded, timeout, server_error, error_in_200, error_in_stream | yes, until content was sent |
 | dns, connect, tls, timeouts, reset, cut, malformed, empty or incomplete streams | yes, until content was sent |
 | total_timeout, client_gone, shutting_down | no: there is no time, nobody, or no gateway left |
+
+A status alone says too little: xAI and Gemini refuse a key with 400, OpenAI's empty account is a 429 like its rate
+limit, TGI is overloaded with 429, Groq's token rate comes as 413, and MiniMax says everything with 200. So `code`,
+`type` and message are read together with it; the wordings below are those of the upstreams named beside them.
 """
 
 import re
 
 from trunkline import errors
-from trunkline.errors import Answer, Fault, Kind
-from trunkline.wire.error_body import extract_message
+from trunkline.errors import Answer, Fault, Kind, Overflow
+from trunkline.wire.error_body import ErrorInfo, extract_message
 
 _NEXT: frozenset[Kind] = frozenset(
     kind
@@ -25,20 +29,47 @@ _NEXT: frozenset[Kind] = frozenset(
     and kind is not errors.TOTAL_TIMEOUT
 )
 
-# What the statuses alone do not tell; the wordings are those of OpenAI, Azure, vLLM, llama.cpp, Ollama, Together,
-# OpenRouter, Gemini, xAI and LiteLLM. Read in `code` and message together.
-_FILTERED = re.compile(
-    r"content[ _-]?(?:filter|polic|management)|ResponsibleAIPolicyViolation|input was flagged|safety system",
-    re.IGNORECASE,
+_OF_CREDENTIAL = (errors.AUTH, errors.PERMISSION, errors.QUOTA)
+
+
+def _any(*wordings: str) -> re.Pattern[str]:
+    return re.compile("|".join(wordings), re.IGNORECASE)
+
+
+_URL = re.compile(r"https?://\S+")  # ".../settings/billing" in a message is advice, not the matter
+
+_TOO_LONG = _any(r"context_length_exceeded", r"ContextWindowExceededError")
+_FILTERED = _any(
+    r"content[ _-]?(?:filter|polic|management)",  # OpenAI, Azure, LiteLLM
+    r"ResponsibleAIPolicyViolation|safety system|input was flagged|data_inspection_failed",  # OpenRouter; DashScope
+    r"inappropriate content|guardrail|prohibited_content|blocked by (?:our )?(?:safety|moderation)",
 )
-_NO_MODEL = re.compile(
-    r"model_not_found|DeploymentNotFound|invalid model name|unknown model|no endpoints found"
-    r"|\bmodel\b.{0,200}?(?:not found|does not exist)|endpoint for .{0,200}? is not running",
-    re.IGNORECASE | re.DOTALL,
+_NO_MODEL = _any(
+    r"model_not_found|DeploymentNotFound|model_decommissioned|model_not_supported",  # OpenAI, Azure, Groq, HF
+    # LiteLLM, OpenRouter, DeepSeek; OpenRouter, Together, Bedrock
+    r"invalid model name|unknown model|no such model|no endpoints found|model not exist",
+    r"not a valid model|unable to access model|access to model|model identifier is invalid",
+    r"\bmodel\b.{0,200}?(?:not found|does not exist|no longer available)|endpoint for .{0,200}? is not running",
 )
-_NO_KEY = re.compile(
-    r"(?:incorrect|invalid) api[ _]key|api[ _]key (?:is )?(?:not valid|invalid)", re.IGNORECASE
+_NO_KEY = _any(
+    r"(?:incorrect|invalid|missing|no) (?:api|access)[ _-]?(?:key|token)",
+    r"api[ _-]?key (?:is )?(?:not valid|invalid|missing|expired|not found)|API_KEY_INVALID|invalid_api_key",
+    r"authentication (?:fails|failed|error)|authentication_error|invalid authentication|unauthenticated",
+    r"no_db_connection",  # LiteLLM without a database refuses an unknown key with this
 )
+_NO_CREDIT = _any(
+    r"insufficient[ _](?:quota|balance|credits?|funds)|exceeded_current_quota|billing_hard_limit",
+    r"exceeded (?:your )?current quota|check your plan and billing",  # OpenAI, Moonshot, Gemini
+    r"credit balance is too low|(?:more|out of|no) credits|payment required|billing_error",  # Anthropic, OpenRouter
+    r"spend(?:ing)? limit|monthly limit|budget has been exceeded|in arrears|account is not active|余额不足|欠费",
+)
+_OVERLOADED = _any(
+    r"overloaded|over(?: |-)?capacity|at capacity|capacity exceeded|no capacity|server[_ ](?:is )?busy",
+    r"high demand|maximum pending requests|queue is full|currently busy",
+    r"loading model|model is (?:currently )?(?:loading|starting)|warming up|cold start|still loading",
+)
+_RATE = _any(r"rate[_ -]?limit|too many requests|tokens per min|requests per min|throttl")
+_TIMEOUT = _any(r"timed? ?out|deadline[_ ]exceeded")
 
 
 def tries_next(kind: Kind) -> bool:
@@ -46,10 +77,14 @@ def tries_next(kind: Kind) -> bool:
     return kind in _NEXT
 
 
-def classify(answer: Answer, retry_after: float | None, *, own_credential: bool) -> Fault:
-    """Turn an upstream's error answer into a fault that carries it.
+def classify(
+    answer: Answer, retry_after: float | None, *, own_credential: bool, overflow: Overflow | None = None
+) -> Fault:
+    """Turn an upstream's error answer into a fault.
 
-    `retry_after`: seconds. `own_credential`: the gateway's key was sent, so a 401 is not the client's fault.
+    `retry_after`: seconds, as `wire.retry_after` finds them. `own_credential`: the gateway's key was sent, so that a
+    401 is not the client's fault. `overflow`: what `providers.overflow.read` says of the body.
+    A 200 with an error inside is read by the status in its `code`; it is not kept as the client's answer.
     """
     status = answer.status
     if 300 <= status < 400:
@@ -58,18 +93,49 @@ def classify(answer: Answer, retry_after: float | None, *, own_credential: bool)
             f"the upstream answered {status}: redirects are not followed; configure the url it redirects to",
         )
     info = extract_message(answer.body)
-    message = info.message or f"the upstream answered {status}"
-    text = f"{info.code} {info.message}"
-    if status in (400, 403) and _FILTERED.search(text):
-        kind = errors.REFUSED_BY_UPSTREAM
-    elif own_credential and (status in (401, 402, 403) or (status == 400 and _NO_KEY.search(text))):
-        kind = errors.BAD_CREDENTIAL  # 402: the account behind it has no credit left
-    elif (status == 404 and "model" in text.lower()) or (status in (400, 404) and _NO_MODEL.search(text)):
-        kind = errors.MODEL_MISSING
-    elif status in (429, 529) or (status == 503 and retry_after is not None):
-        kind = errors.BUSY
-    elif status >= 500 or status == 408:
-        kind = errors.SERVER_ERROR
+    inside = status < 300
+    if inside:
+        status = int(info.code) if info.code.isascii() and re.fullmatch("[45][0-9]{2}", info.code) else 0
+    if overflow is not None:
+        kind = errors.CONTEXT_OVERFLOW if overflow.too_long == "prompt" else errors.MAX_TOKENS_TOO_LARGE
     else:
+        kind = _kind(status, info, retry_after)
+    if kind in _OF_CREDENTIAL and not own_credential:
         kind = errors.REFUSED_BY_UPSTREAM
-    return Fault(kind, message, status=status, retry_after=retry_after, answer=answer)
+    if inside:
+        message = f"the upstream answered {answer.status} with an error: {info.message}"
+        return Fault(kind, message, status=status, retry_after=retry_after, overflow=overflow)
+    message = info.message or f"the upstream answered {status}"
+    return Fault(kind, message, status=status, retry_after=retry_after, answer=answer, overflow=overflow)
+
+
+def _kind(status: int, info: ErrorInfo, retry_after: float | None) -> Kind:
+    """What it is, by status (0: there is none but 200) and words; the surest signs first."""
+    text = _URL.sub("", f"{info.code} {info.type} {info.message}")
+    refusal = status < 500  # a server that broke may quote anything
+    if refusal and _TOO_LONG.search(text):
+        return errors.CONTEXT_OVERFLOW
+    if status in (0, 400, 403, 422, 451) and _FILTERED.search(text):
+        return errors.CONTENT_FILTER
+    # Gemini says "exceeded your current quota" of each minute's share too, and then names the seconds to wait.
+    if status == 402 or (refusal and retry_after is None and _NO_CREDIT.search(text)):
+        return errors.QUOTA
+    if status == 401 or (status in (0, 400, 403) and _NO_KEY.search(text)):
+        return errors.AUTH
+    if (status == 404 and "model" in text.lower()) or (
+        status in (0, 400, 403, 404) and _NO_MODEL.search(text)
+    ):
+        return errors.MODEL_NOT_FOUND
+    if status == 403:
+        return errors.PERMISSION
+    if status == 429 or (status in (0, 413) and _RATE.search(text)):
+        return errors.UPSTREAM_OVERLOADED if _OVERLOADED.search(text) else errors.RATE_LIMIT
+    if status == 529 or (status == 503 and retry_after is not None):
+        return errors.UPSTREAM_OVERLOADED
+    if (status == 0 or status >= 500) and _OVERLOADED.search(text):
+        return errors.UPSTREAM_OVERLOADED
+    if status in (408, 504, 522, 524) or ((status == 0 or status >= 500) and _TIMEOUT.search(text)):
+        return errors.UPSTREAM_TIMEOUT
+    if status >= 500:
+        return errors.SERVER_ERROR
+    return errors.INVALID_REQUEST if status else errors.ERROR_IN_200

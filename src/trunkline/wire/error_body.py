@@ -1,17 +1,21 @@
 """Error bodies: a fault rendered in the client's dialect, and the message found in whatever an upstream sent.
 
 Owns the OpenAI and Anthropic error shapes and their in-stream events, and the one extractor for foreign error
-bodies. Does not own which fault an answer is (`routing/faults.py`) nor the numbers inside overflow messages.
+bodies; the body that takes the place of one that no SDK could read. Does not own which fault an answer is
+(`routing/faults.py`) nor the numbers inside overflow messages (`providers/overflow.py`).
 
 How the extractor works: the body is decoded, and known places are tried in a fixed order, from the most telling
 (`error`) to the least (`message`, `detail`). JSON inside strings is followed where a family is known to nest it.
 """
 
+import html
+import re
+from http import HTTPStatus
 from typing import Any, Literal, cast
 
 import msgspec
 
-from trunkline.errors import Fault
+from trunkline.errors import REFUSED_BY_UPSTREAM, SERVER_ERROR, Answer, Fault
 from trunkline.wire import sse
 
 Dialect = Literal["openai", "anthropic"]
@@ -21,6 +25,8 @@ MAX_BODY = 1024 * 1024
 
 MAX_MESSAGE = 8192
 """Characters of a message that are kept. LiteLLM nests whole bodies and stack traces in theirs."""
+
+_STATUSES = frozenset(status.value for status in HTTPStatus)
 
 _MAX_DEPTH = 6  # OpenRouter around Azure around OpenAI nests four objects
 
@@ -36,6 +42,13 @@ _ANTHROPIC_TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+
+# What a page made for browsers says in one line; pages without either are not read further.
+_HEADLINE = re.compile(rb"<(title|h1)(?: [^>]{0,200})?>([^<]{1,500})</", re.IGNORECASE)
+
+# Where else a message is found, besides `error`, `message` and `detail`: FastAPI and KoboldCpp, SiliconFlow; Baidu;
+# AWS; Apigee (Fireworks in 2023).
+_OTHER_KEYS = ("msg", "error_msg", "error_message", "errorMessage", "Message", "fault", "faultstring")
 
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
@@ -89,6 +102,31 @@ def extract_message(body: bytes) -> ErrorInfo:
         events = sse.Decoder().feed(body + b"\n\n")
         return next((info for event in events if (info := _find_in_text(event.data)).message), _NOTHING)
     return _find_in_text(body)
+
+
+def readable(answer: Answer, dialect: Dialect, request_id: str = "") -> bytes | None:
+    """Give the body for the client in place of one that is not JSON (a page, plain text, nothing); None: it is JSON.
+
+    JSON goes on unchanged whatever its shape. The message is the text, the page's title or the status.
+    """
+    try:
+        _decode(answer.body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
+    else:
+        return None
+    status = answer.status
+    fault = Fault(REFUSED_BY_UPSTREAM if status < 500 else SERVER_ERROR, _words(answer), status=status)
+    return render(fault, dialect, request_id)
+
+
+def _words(answer: Answer) -> str:
+    text = extract_message(answer.body).message
+    if not text and (found := _HEADLINE.search(answer.body[:MAX_BODY])) is not None:
+        text = html.unescape(" ".join(found[2].decode("utf-8", "replace").split()))
+    status = answer.status
+    known = HTTPStatus(status).phrase if status in _STATUSES else ""
+    return text or f"the upstream answered {status} {known}".rstrip()
 
 
 def _openai(fault: Fault) -> dict[str, str | None]:
@@ -159,8 +197,13 @@ def _find_in_object(value: dict[str, Any], depth: int) -> ErrorInfo:
     if isinstance(detail, list):  # FastAPI names each wrong field
         found = [_find(_msg(item), depth).message for item in cast("list[Any]", detail)]
         return _with(ErrorInfo("; ".join(filter(None, found))[:MAX_MESSAGE]), own)
-    for key in ("error", "message", "detail", "response"):  # "response": the object of response.failed
-        info = _find(value.get(key), depth)
+    for key in ("error", "message", "detail", "response", *_OTHER_KEYS):
+        # "response" is the object of response.failed; as text it is what Ollama generated.
+        info = (
+            _find(value.get(key), depth)
+            if key != "response" or isinstance(value.get(key), dict)
+            else _NOTHING
+        )
         if info.message:
             return _with(info, own)
     base = value.get("base_resp")
@@ -184,11 +227,11 @@ def _with(info: ErrorInfo, outer: ErrorInfo) -> ErrorInfo:
 
 
 def _code(value: dict[str, Any]) -> str:
-    for key in ("code", "status_code", "http_status_code"):
+    for key in ("code", "status_code", "http_status_code", "error_code"):
         field = value.get(key)
         if isinstance(field, int) and not isinstance(field, bool):
             return str(field)
-    return _text(value, "code")
+    return _text(value, "code", "error_code")
 
 
 def _text(value: dict[str, Any], *keys: str) -> str:

@@ -17,12 +17,12 @@ BEFORE_CONTENT = {
     "status=500": "server_error",
     "status=502;body=html": "server_error",
     "status=503": "server_error",
-    "status=503;retry_after=7": "busy",
-    "status=408": "server_error",
-    "status=429": "busy",
-    "status=529": "busy",
-    "status=401": "bad_credential",
-    "status=403": "bad_credential",
+    "status=503;retry_after=7": "overloaded",
+    "status=408": "timeout",
+    "status=429": "rate_limit",
+    "status=529": "overloaded",
+    "status=401": "auth",
+    "status=403": "permission",
     "error_200": "error_in_200",
     "error_200;body=flat": "error_in_200",
     "redirect=http://elsewhere.test/": "malformed",
@@ -98,7 +98,7 @@ async def test_a_missing_model_leads_to_the_next_backend_and_other_404s_do_not()
         reply = await world.ask(post("/v1/embeddings", {"model": "x", "input": "y"}))
         assert (reply.status, reply.headers["x-trunkline-backend"]) == (200, "a")
         await world.quiet()
-        assert world.faults == [("b", "model_missing"), ("a", "")]
+        assert world.faults == [("b", "model_not_found"), ("a", "")]
         reply = await world.ask(post("/v1/files", {"model": "x"}))
         assert (reply.status, reply.body) == (404, b"no such file")
         assert world.counts == [1]

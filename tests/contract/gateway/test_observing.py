@@ -67,12 +67,12 @@ async def test_the_records_of_failover_and_refusal() -> None:
     async with running("status=429;retry_after=3", None, backends=[{}, {"models": ["sim-*"]}]) as world:
         await world.ask(chat("other"))
         await world.quiet()
-        assert (world.record.status, world.record.fault, world.record.backend) == (429, "busy", "a")
+        assert (world.record.status, world.record.fault, world.record.backend) == (429, "rate_limit", "a")
         await world.ask(chat("sim-x", headers="x-sim-fault: status=400\r\n"))
         await world.quiet()
         assert (world.record.status, world.record.fault, world.record.backend) == (
             400,
-            "refused_by_upstream",
+            "invalid_request",
             "b",
         )
         reply = await world.ask(post("/v1/chat/completions", body=b"{"))

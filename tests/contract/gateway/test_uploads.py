@@ -105,7 +105,7 @@ async def test_an_early_answer_reaches_a_client_that_is_still_sending() -> None:
         assert (reply.status, reply.body) == (413, b"too big")
         assert reply.headers["x-should-retry"] == "false"
         await world.quiet()
-        assert world.faults == [("a", "refused_by_upstream")]
+        assert world.faults == [("a", "invalid_request")]
         assert world.gateway.runtime.upstreams[0].pool.open_count == 0, "half a request is on it"
 
 

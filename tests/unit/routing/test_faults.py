@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline import errors
-from trunkline.errors import KINDS, Answer, Blame, Kind
+from trunkline.errors import KINDS, Answer, Blame, Kind, Overflow
 from trunkline.routing.faults import classify, tries_next
 
 
@@ -16,32 +16,37 @@ def error(message: str, code: Any = None, **more: Any) -> bytes:
     return json.dumps({"error": {"message": message, "code": code, **more}}).encode()
 
 
-CREDENTIAL, MISSING, REFUSED = errors.BAD_CREDENTIAL, errors.MODEL_MISSING, errors.REFUSED_BY_UPSTREAM
+AUTH, QUOTA, MISSING, INVALID = errors.AUTH, errors.QUOTA, errors.MODEL_NOT_FOUND, errors.INVALID_REQUEST
+FILTER, OVERLOADED = errors.CONTENT_FILTER, errors.UPSTREAM_OVERLOADED
 
 
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
         # credentials
-        (401, error("Incorrect API key provided: sk-4sJ.", "invalid_api_key"), CREDENTIAL),
-        (401, b'{"detail":"Invalid API key"}', CREDENTIAL),
-        (401, b'{"error":"Unauthorized"}', CREDENTIAL),
-        (403, error("OAuth authentication is currently not allowed for this organization."), CREDENTIAL),
-        (402, error("Insufficient Balance", "invalid_request_error"), CREDENTIAL),
+        (401, error("Incorrect API key provided: sk-4sJ.", "invalid_api_key"), AUTH),
+        (401, b'{"detail":"Invalid API key"}', AUTH),
+        (401, b'{"error":"Unauthorized"}', AUTH),
+        (
+            403,
+            error("OAuth authentication is currently not allowed for this organization."),
+            errors.PERMISSION,
+        ),
+        (402, error("Insufficient Balance", "invalid_request_error"), QUOTA),
         (
             400,
             b'"Incorrect API key provided: na***ys. You can obtain an API key from a console."',
-            CREDENTIAL,
+            AUTH,
         ),
-        (400, error("API key not valid. Please pass a valid API key.", 400), CREDENTIAL),
+        (400, error("API key not valid. Please pass a valid API key.", 400), AUTH),
         # content filters
         (
             400,
             error("The response was filtered by Azure OpenAI's content management policy.", "content_filter"),
-            REFUSED,
+            FILTER,
         ),
-        (400, error("rejected as a result of our safety system", "content_policy_violation"), REFUSED),
-        (403, error("Your model requires moderation and your input was flagged for x.", 403), REFUSED),
+        (400, error("rejected as a result of our safety system", "content_policy_violation"), FILTER),
+        (403, error("Your model requires moderation and your input was flagged for x.", 403), FILTER),
         # models
         (404, error("The model `no-such-model` does not exist. Valid aliases: smollm2.", 404), MISSING),
         (404, error('model "ollama" not found, try pulling it first'), MISSING),
@@ -51,32 +56,52 @@ CREDENTIAL, MISSING, REFUSED = errors.BAD_CREDENTIAL, errors.MODEL_MISSING, erro
         (400, error("model 'no-such-model' not found", 400, type="invalid_request_error"), MISSING),
         (400, error("/chat/completions: Invalid model name passed in model=no-such-model.", "400"), MISSING),
         (400, error("The dedicated endpoint for mistralai/Mixtral-8x22B is not running."), MISSING),
-        (404, error("File Not Found", 404), REFUSED),
-        (404, b'{"detail":"Not Found"}', REFUSED),
+        (404, error("File Not Found", 404), INVALID),
+        (404, b'{"detail":"Not Found"}', INVALID),
         # load
-        (429, error("Rate limit reached for gpt-4o-mini", "rate_limit_exceeded"), errors.BUSY),
-        (429, error("You exceeded your current quota", "insufficient_quota"), errors.BUSY),
-        (429, b'{"error":"Model is overloaded","error_type":"overloaded"}', errors.BUSY),
-        (529, b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', errors.BUSY),
+        (429, error("Rate limit reached for gpt-4o-mini", "rate_limit_exceeded"), errors.RATE_LIMIT),
+        (429, error("You exceeded your current quota", "insufficient_quota"), QUOTA),
+        (429, b'{"error":"Model is overloaded","error_type":"overloaded"}', OVERLOADED),
+        (529, b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', OVERLOADED),
         # the server
-        (503, error("Loading model", 503, type="unavailable_error"), errors.SERVER_ERROR),
+        (503, error("Loading model", 503, type="unavailable_error"), OVERLOADED),
         (500, b"Internal Server Error", errors.SERVER_ERROR),
         (501, error("This server does not support embeddings.", 501), errors.SERVER_ERROR),
         (502, b"<html><h1>502 Bad Gateway</h1></html>", errors.SERVER_ERROR),
-        (504, b"", errors.SERVER_ERROR),
-        (408, b"", errors.SERVER_ERROR),
+        (504, b"", errors.UPSTREAM_TIMEOUT),
+        (408, b"", errors.UPSTREAM_TIMEOUT),
         (599, b"", errors.SERVER_ERROR),
         # the client
         (
             400,
             error("This model's maximum context length is 4097 tokens.", "context_length_exceeded"),
-            REFUSED,
+            errors.CONTEXT_OVERFLOW,
         ),
-        (400, error("smollm2 is not a multimodal model", 400), REFUSED),
-        (400, error("max_tokens must be at least 1, got 0.", 400), REFUSED),
-        (405, b"", REFUSED),
-        (413, error("Request too large for model llama-3.1-8b-instant", "rate_limit_exceeded"), REFUSED),
-        (422, b'{"detail":[{"loc":["body","x"],"msg":"Field required"}]}', REFUSED),
+        (400, error("smollm2 is not a multimodal model", 400), INVALID),
+        (400, error("max_tokens must be at least 1, got 0.", 400), INVALID),
+        (405, b"", INVALID),
+        (
+            413,
+            error("Request too large for model llama-3.1-8b-instant", "rate_limit_exceeded"),
+            errors.RATE_LIMIT,
+        ),
+        (422, b'{"detail":[{"loc":["body","x"],"msg":"Field required"}]}', INVALID),
+        (429, error("Resource has been exhausted (e.g. check quota).", 429), errors.RATE_LIMIT),
+        (
+            429,
+            error(
+                "Rate limit reached. You can increase it by adding a payment method at https://x.test/billing",
+                "rate_limit_exceeded",
+            ),
+            errors.RATE_LIMIT,
+        ),
+        (400, error("Your credit balance is too low to access the Anthropic API."), QUOTA),
+        (403, error("organization exceeded current quota", type="exceeded_current_quota_error"), QUOTA),
+        (400, error("No connected db.", 400, type="no_db_connection"), AUTH),
+        (403, error("Project does not have access to model `m`", "model_not_found"), MISSING),
+        (500, error("The server is currently overloaded with other requests."), OVERLOADED),
+        (500, error("litellm.Timeout: APITimeoutError - Request timed out."), errors.UPSTREAM_TIMEOUT),
+        (524, b"<html>", errors.UPSTREAM_TIMEOUT),
         # not an answer of this API
         (302, b"", errors.MALFORMED),
         (399, b"x", errors.MALFORMED),
@@ -100,9 +125,69 @@ def test_the_clients_own_credential_is_the_clients_fault(status: int) -> None:
 
 def test_retry_after_tells_busy_from_broken() -> None:
     assert classify(Answer(503, [], b""), None, own_credential=True).kind is errors.SERVER_ERROR
-    for status, kind in ((503, errors.BUSY), (429, errors.BUSY), (500, errors.SERVER_ERROR)):
+    for status, kind in ((503, OVERLOADED), (429, errors.RATE_LIMIT), (500, errors.SERVER_ERROR)):
         fault = classify(Answer(status, [], b""), 0.0, own_credential=True)
         assert (fault.kind, fault.retry_after) == (kind, 0.0)
+
+
+def test_who_is_overloaded_counts_as_broken_unless_it_says_until_when() -> None:
+    loading = error("Loading model", 503)
+    for answer, retry_after, blame in (
+        (Answer(503, [], loading), None, Blame.UPSTREAM),
+        (Answer(503, [], loading), 2.0, Blame.UPSTREAM_BUSY),
+        (Answer(529, [], b""), None, Blame.UPSTREAM_BUSY),
+        (Answer(429, [], b""), None, Blame.UPSTREAM_BUSY),
+        (Answer(500, [], b""), None, Blame.UPSTREAM),
+    ):
+        assert classify(answer, retry_after, own_credential=True).blame is blame
+
+
+def test_a_quota_that_names_seconds_is_a_rate() -> None:
+    """Gemini refuses with these words when one minute's share is used up."""
+    body = error(
+        "You exceeded your current quota, please check your plan and billing details. Please retry in 47s."
+    )
+    assert classify(Answer(429, [], body), None, own_credential=True).kind is QUOTA
+    fault = classify(Answer(429, [], body), 47.0, own_credential=True)
+    assert (fault.kind, fault.retry_after) == (errors.RATE_LIMIT, 47.0)
+
+
+@pytest.mark.parametrize(
+    ("overflow", "kind"),
+    [
+        (Overflow(100, 200), errors.CONTEXT_OVERFLOW),
+        (Overflow(100, 50, 60, 110, 10, False, "output"), errors.MAX_TOKENS_TOO_LARGE),
+        (Overflow(100, output=200, too_long="cap"), errors.MAX_TOKENS_TOO_LARGE),
+    ],
+)
+def test_an_overflow_says_what_it_is(overflow: Overflow, kind: Kind) -> None:
+    for status in (400, 413, 422, 500):
+        fault = classify(Answer(status, [], b"x"), None, own_credential=True, overflow=overflow)
+        assert (fault.kind, fault.overflow, fault.http_status) == (kind, overflow, status)
+        assert not tries_next(kind)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (error("m", "server_error"), errors.ERROR_IN_200, 502),
+        (error("Provider disconnected", 502), errors.SERVER_ERROR, 502),
+        (error("slow down", 429), errors.RATE_LIMIT, 429),
+        (error("m", 400), INVALID, 400),
+        (b'{"base_resp":{"status_code":1002,"status_msg":"rate limit triggered"}}', errors.RATE_LIMIT, 429),
+        (b'{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}', QUOTA, 429),
+        (b'{"base_resp":{"status_code":2049,"status_msg":"invalid api key"}}', AUTH, 401),
+        (error("model 'x' not found, try pulling it first"), MISSING, 404),
+        (error("the model is overloaded"), OVERLOADED, 503),
+        (error("Request timed out"), errors.UPSTREAM_TIMEOUT, 504),
+        (error("rejected as a result of our safety system"), FILTER, 400),
+        (error("m", "context_length_exceeded"), errors.CONTEXT_OVERFLOW, 400),
+    ],
+)
+def test_an_error_inside_a_200(body: bytes, kind: Kind, status: int) -> None:
+    fault = classify(Answer(200, [], body), None, own_credential=True)
+    assert (fault.kind, fault.http_status, fault.answer) == (kind, status, None)
+    assert fault.message.startswith("the upstream answered 200 with an error: ")
 
 
 def test_a_redirect_is_not_passed_on() -> None:
@@ -111,12 +196,13 @@ def test_a_redirect_is_not_passed_on() -> None:
     assert "redirects are not followed" in fault.message
 
 
-@given(st.integers(300, 999), st.binary(max_size=60), st.none() | st.floats(0, 9), st.booleans())
+@given(st.integers(200, 599), st.binary(max_size=60), st.none() | st.floats(0, 9), st.booleans())
 def test_every_answer_is_some_fault(status: int, body: bytes, retry_after: float | None, own: bool) -> None:
     fault = classify(Answer(status, [], body), retry_after, own_credential=own)
     assert fault.message
     if fault.kind.blame is Blame.CLIENT:
-        assert 400 <= status < 500
+        assert 400 <= fault.http_status < 500
+        assert fault.kind is not errors.ERROR_IN_200
     if status >= 500:
         assert tries_next(fault.kind)
 
@@ -124,7 +210,8 @@ def test_every_answer_is_some_fault(status: int, body: bytes, retry_after: float
 def test_which_faults_another_backend_may_mend() -> None:
     mended = {name for name, kind in KINDS.items() if tries_next(kind)}
     assert mended == {
-        *("model_missing", "bad_credential", "server_error", "busy", "error_in_200", "error_in_stream"),
+        *("model_not_found", "auth", "permission", "quota", "rate_limit", "overloaded", "timeout"),
+        *("server_error", "error_in_200", "error_in_stream"),
         *("dns", "connect", "tls", "connect_timeout", "first_token_timeout", "idle_timeout"),
         *("stale_connection", "reset", "cut", "malformed", "empty_stream", "incomplete_stream"),
     }

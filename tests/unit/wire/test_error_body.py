@@ -14,6 +14,7 @@ from trunkline.errors import (
     INVALID_REQUEST,
     NO_BACKEND,
     TOTAL_TIMEOUT,
+    Answer,
     Fault,
     Kind,
 )
@@ -23,6 +24,7 @@ from trunkline.wire.error_body import (
     ErrorInfo,
     dialect_of,
     extract_message,
+    readable,
     render,
     sse_error,
 )
@@ -108,6 +110,17 @@ _JSON_SHAPES: list[tuple[Any, ErrorInfo]] = [
         {"type": "response.failed", "response": {"error": {"code": "server_error", "message": "m"}}},
         ErrorInfo("m", "server_error", "response.failed"),
     ),
+    ({"response": "generated text", "done": True}, ErrorInfo()),
+    ({"fault": {"faultstring": "Invalid ApiKey", "detail": {"errorcode": "x"}}}, ErrorInfo("Invalid ApiKey")),
+    (
+        {"detail": {"msg": "Server is busy", "type": "service_unavailable"}},
+        ErrorInfo("Server is busy", "", "service_unavailable"),
+    ),
+    ({"error_code": 336007, "error_msg": "m"}, ErrorInfo("m", "336007")),
+    ({"error_code": "BAD_REQUEST", "message": "m"}, ErrorInfo("m", "BAD_REQUEST")),
+    ({"code": 20015, "message": "m", "data": None}, ErrorInfo("m", "20015")),
+    ({"Message": "m"}, ErrorInfo("m")),
+    ({"error": "403 Forbidden", "details": {"error": {"message": "inner"}}}, ErrorInfo("403 Forbidden")),
     ({"error": None}, ErrorInfo()),
     ({}, ErrorInfo()),
     (17, ErrorInfo()),
@@ -262,3 +275,37 @@ def test_errors_in_streams() -> None:
         json.loads(render(fault, "anthropic", "req-1")),
     )
     assert json.loads(render(fault, "anthropic"))["request_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message", "type_"),
+    [
+        (502, b"<html><head><title>502 Bad Gateway</title></head></html>", "502 Bad Gateway", "api_error"),
+        (
+            403,
+            b"<html><body><h1 class='x'>Not &amp;\n here</h1></body>",
+            "Not & here",
+            "invalid_request_error",
+        ),
+        (413, b"<html></html>", "the upstream answered 413 ", "invalid_request_error"),
+        (500, b"Internal Server Error", "Internal Server Error", "api_error"),
+        (400, b"", "the upstream answered 400 Bad Request", "invalid_request_error"),
+        (599, b" ", "the upstream answered 599", "api_error"),
+        (400, b'data: {"error":{"message":"m"}}\n\n', "m", "invalid_request_error"),
+        (400, b'{"error": "\xff"}', '{"error": "\ufffd"}', "invalid_request_error"),
+    ],
+)
+def test_what_no_sdk_could_read_is_wrapped(status: int, body: bytes, message: str, type_: str) -> None:
+    wrapped = readable(Answer(status, [], body), "openai")
+    assert wrapped is not None
+    error = json.loads(wrapped)["error"]
+    assert error["message"].startswith(message)
+    assert (error["type"], error["param"]) == (type_, None)
+    anthropic = readable(Answer(status, [], body), "anthropic", "req-1")
+    assert anthropic is not None
+    assert json.loads(anthropic)["error"]["message"] == error["message"]
+
+
+@pytest.mark.parametrize("body", [b'{"error":"m"}', b'"m"', b"[]", b' {"detail":"Not Found"}\n', b"null"])
+def test_json_goes_on_unchanged(body: bytes) -> None:
+    assert readable(Answer(400, [], body), "openai") is None
