@@ -36,7 +36,7 @@ _OTHER = re.compile(
     r"rate[ _-]?limit|too many requests|per[ _-]?(?:min|hour|day|sec|month)|/min\b|\b[rt]p[mdhs]\b|throttl|\bquota"
     r"|please wait|\bcredits?\b|monthly|can only afford|spending|\bbilling"
     r"|content[ _-]?(?:filter|polic|management)|safety system|moderation|api[ _-]?key|vocab|token id|out of range"
-    r"|budget_tokens|thinking|output limit was reached|at least 1\b(?!, got -)|too small|must have stream",
+    r"|budget_tokens|thinking|output limit was reached|at least 1\b(?!, got -)|too small(?! for)|must have stream",
     re.IGNORECASE,
 )
 # Sizes of other things; harmless where the window itself is named.

@@ -36,8 +36,9 @@ _GIVEN = re.compile(r"prompt|\binput|message|conversation|history|\bquery|docume
 # Of validators: it says nothing of the prompt.
 _FRAME = re.compile(r"input validation error|input should be|invalid input|invalid request", _FLAGS)
 _TOKENS = re.compile(r"token|context[ _-]?(?:window|length|size)|\bn_ctx\b", _FLAGS)
+_MAX_TOKENS = r"max(?:_?(?:completion_?|new_?|output_?)?| (?:completion|new|output) )tokens"
 _ANSWER = re.compile(
-    r"max_?(?:completion_?|new_?|output_?)?tokens|max(?:imum)? (?:output |new |completion )?tokens you requested"
+    rf"{_MAX_TOKENS}|max(?:imum)? (?:output |new |completion )?tokens you requested"
     r"|(?:completion|output|generated|new) tokens",
     _FLAGS,
 )
@@ -103,10 +104,7 @@ _HAVING = re.compile(
     r"|counted|found)\b",
     _FLAGS,
 )
-_ASKED = re.compile(
-    r"max_?(?:completion_?|new_?|output_?)?tokens\W{0,4}(?:value )?(?:of|is|is too (?:large|high))?\W{0,4}$",
-    _FLAGS,
-)
+_ASKED = re.compile(rf"{_MAX_TOKENS}\W{{0,4}}(?:value )?(?:of|is|is too (?:large|high))?\W{{0,4}}$", _FLAGS)
 # "198157 + 21333 > 200000", "9000/8192 tokens": no words are needed.
 _COMPARED = re.compile(
     rf"(?<![A-Za-z0-9_.-])(?P<input>{NUMBER})(?: tokens)?(?: \+ (?P<output>{NUMBER})(?: tokens)?)?"
@@ -114,7 +112,7 @@ _COMPARED = re.compile(
 )
 # vLLM's "(16744 > 32768 - 20956)" says once more what stands before it.
 _ARITHMETIC = re.compile(r"\([^()]{0,60}\d ?[-+*/] ?\d[^()]{0,40}\)")
-_BY = re.compile(r"\bby(?: about)?\W{0,2}$", _FLAGS)
+_BY = re.compile(r"\bby(?: about| approximately| around| at least)?\W{0,2}$", _FLAGS)
 _TOTAL = re.compile(r"\b(?:total|sum|together)\b[^.;]*$", _FLAGS)  # "the sum of prompt and completion (9000)"
 _ROLES_AHEAD = (
     ("output", re.compile(r"output|complet|generat|respons|answer", _FLAGS)),
@@ -224,6 +222,13 @@ def _overflow(counts: list[tuple[str, int]], *, at_least: bool) -> Overflow | No
         total = given + output
     elif given is None and total is not None:
         given = total if output is None else total - output
+    if total is not None and output is not None and total <= limit < total + output:
+        given, total = (
+            total,
+            total + output,
+        )  # "sum of prompt (1) and max_tokens (2)": the word did not mean a number
+    if output is not None and given is not None and given - output in inputs:
+        given, total = given - output, given  # "prompt 1 + max_tokens 2 needs 3"
     actual = total if total is not None else given
     if actual is None or given is None or given < 0 or actual <= limit:
         return None

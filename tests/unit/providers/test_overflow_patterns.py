@@ -100,15 +100,15 @@ def test_what_limits_the_answer_alone_is_no_overflow(row: Pattern) -> None:
     [
         (  # the parts of the input are added up
             (
-                "This endpoint's maximum context length is 262000 tokens. However, you requested about 263390 tokens (658"
-                " of text input, 732 of tool input, 262000 in the output). Please reduce the length of either one."
+                "This endpoint's maximum context length is 262000 tokens. However, you requested about 263390 tokens"
+                " (658 of text input, 732 of tool input, 262000 in the output). Please reduce the length of either one."
             ),
             Overflow(262000, 1390, 262000, 263390, 1390, False, "output"),
         ),
         (
             (
-                "This endpoint's maximum context length is 16384 tokens. However, you requested about 94307 tokens (94307"
-                " of text input). Please reduce the length of either one."
+                "This endpoint's maximum context length is 16384 tokens. However, you requested about 94307 tokens"
+                " (94307 of text input). Please reduce the length of either one."
             ),
             Overflow(16384, 94307, None, 94307, 77923),
         ),
@@ -121,8 +121,8 @@ def test_what_limits_the_answer_alone_is_no_overflow(row: Pattern) -> None:
         ),
         (
             (
-                "This model's maximum context length is 65536 tokens. Your conversation used 70000 tokens, leaving 0 for"
-                " generation (minimum 1024 required)."
+                "This model's maximum context length is 65536 tokens. Your conversation used 70000 tokens, leaving 0"
+                " for generation (minimum 1024 required)."
             ),
             Overflow(65536, 70000, None, None, 4464),
         ),
