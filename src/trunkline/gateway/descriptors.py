@@ -17,10 +17,7 @@ def raise_limit(connections: int) -> str:
         if soft != resource.RLIM_INFINITY and soft < limit:
             try:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-            except (
-                OSError,
-                ValueError,
-            ):  # macOS refuses more than its kernel allows, whatever the hard limit says
+            except (OSError, ValueError):  # macOS refuses more than its kernel has, whatever the hard limit
                 continue
             soft = limit
     if soft == resource.RLIM_INFINITY or soft >= wanted:

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from trunkline.simulator.connection import Connection
+from trunkline.simulator.faults import MODEL_LISTS
 from trunkline.simulator.state import DEFAULT_MODELS, Entry, Settings, State
 
 _BACKLOG = 4096  # a test that opens thousands of connections at once must not meet SYN retries
@@ -70,6 +71,10 @@ class Simulator:
         """What POST /__reset does: forget the log and the counts of `times` and `rate`."""
         self._state.reset()
 
+    def require(self, credential: str | None) -> None:
+        """From now on answer 401 without exactly this header (`api-key: k`, `authorization: Bearer t`)."""
+        self._state.credential = credential
+
     async def until(self, check: Callable[[], bool]) -> None:
         """Wait until `check()` is true; it is asked whenever a request or connection begins or ends.
 
@@ -94,15 +99,28 @@ async def start(
     ssl: tls.SSLContext | None = None,
     models: tuple[str, ...] = DEFAULT_MODELS,
     api_key: str | None = None,
+    credential: str | None = None,
+    model_list: str = "openai",
     log_size: int = 10_000,
 ) -> Simulator:
-    """Start a simulator in the running loop. Raises OSError if the address is taken.
+    """Start a simulator in the running loop. Raises OSError if the address is taken, ValueError for a wrong shape.
 
     `seed` decides texts, vectors and the dice of `rate`; `models` is what /v1/models lists (every name is served);
-    `log_size` bounds the log.
+    `api_key` is taken from any of the usual headers, `credential` is one exact header (`api-key: k`); `model_list` is
+    the shape of /v1/models (docs/simulator.md); `log_size` bounds the log.
     """
+    if model_list not in MODEL_LISTS:
+        raise ValueError(f"model_list must be one of {', '.join(MODEL_LISTS)}, not {model_list}")
     loop = asyncio.get_running_loop()
-    state = State(Settings(seed=seed, models=models, api_key=api_key, log_size=log_size), loop.time)
+    settings = Settings(
+        seed=seed,
+        models=models,
+        api_key=api_key,
+        credential=credential,
+        model_list=model_list,
+        log_size=log_size,
+    )
+    state = State(settings, loop.time)
     connections: set[Connection] = set()
     server = await loop.create_server(
         lambda: Connection(state, connections), host, port, ssl=ssl, backlog=_BACKLOG
@@ -191,6 +209,10 @@ class SimulatorThread:
     def reset(self) -> None:
         """What POST /__reset does."""
         self._call(self._simulator.reset)
+
+    def require(self, credential: str | None) -> None:
+        """From now on answer 401 without exactly this header."""
+        self._call(lambda: self._simulator.require(credential))
 
     def until(self, check: Callable[[], bool], timeout: float = 10.0) -> None:
         """Wait until `check()`, called in the simulator's thread, is true. Raises TimeoutError."""

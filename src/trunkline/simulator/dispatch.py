@@ -7,17 +7,18 @@ the surfaces' contents nor sockets. Order: own pages, key, fault, route.
 import re
 from collections.abc import Callable, Iterator
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 import msgspec
 
 from trunkline.simulator import faults
 from trunkline.simulator.answer import SSE, Answer, Dialect, Event, Refusal, error_answer, json_answer
-from trunkline.simulator.faults import HEALTHY, Fault, SpecError
+from trunkline.simulator.error_forms import form_answer
+from trunkline.simulator.faults import HEALTHY, MARK, Fault, SpecError
 from trunkline.simulator.request import Request
 from trunkline.simulator.script import Step, Terms, script
 from trunkline.simulator.state import OWN, Entry, State
-from trunkline.simulator.surfaces import chat, completions, messages, responses, rest, vectors
+from trunkline.simulator.surfaces import chat, completions, listing, messages, responses, rest, vectors
 from trunkline.simulator.surfaces.base import CREATED, Ask, encode
 
 Surface = Callable[[Ask], Answer]
@@ -33,13 +34,22 @@ ROUTES: Final[dict[str, tuple[str, Surface]]] = {
     "/audio/speech": ("POST", rest.speech),
     "/audio/transcriptions": ("POST", rest.transcription),
     "/images/generations": ("POST", rest.images),
-    "/models": ("GET", rest.models),
+    "/models": ("GET", listing.models),
+    "/api/tags": ("GET", listing.tags),
+    "/api/show": ("POST", listing.show),
+    "/props": ("GET", listing.props),
+    "/info": ("GET", listing.info),
     "/health": ("GET", rest.health),
 }
 """Paths without /v1, and the method of each. /models/{id} and the echo are patterns: see `_surface`."""
 
 _DIALECTS: Final[dict[str, Dialect]] = {"/messages": "anthropic", "/responses": "responses"}
 _MODEL_PREFIX: Final = "/models/"
+_PREFIX: Final = re.compile(
+    r"(?:/v1/openai|/v1beta/openai|(?:/openai|/api|/inference|/compatibility)?/v1)(?=/)"
+)
+"""What providers have before their paths: Groq, OpenRouter, Fireworks, Cohere, Gemini, DeepInfra."""
+_AZURE: Final = re.compile(r"/openai(?:/deployments/([^/]+))?(?=/)(?!/v1/)")
 _FORM_MODEL = re.compile(rb'name="?model"?[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]*)\r\n')
 _FORM_SEARCHED = 64 * 1024  # forms put the model before the file, or clients that follow the SDKs do
 
@@ -67,8 +77,11 @@ def steps_for(state: State, request: Request, entry: Entry) -> Iterator[Step]:
     fault = HEALTHY
     try:
         _check_key(state.settings.api_key, request)
+        _check_credential(state.credential, request)
+        _check_version(request)
         entry.model = _model(request, path)
         fault = _fault(state, request, entry)
+        _check_credential(fault.credential, request)
         answer = _struck(fault, dialect) or _served(state, request, entry, path, fault)
     except Refusal as refusal:
         answer = error_answer(
@@ -90,9 +103,9 @@ def _terms(request: Request, request_id: str) -> Terms:
 
 
 def _strip(path: str) -> str:
-    """The path without /v1 and trailing slash."""
-    path = path.removeprefix("/v1") if path.startswith("/v1/") else path
-    return path.rstrip("/") or "/"
+    """The path without /v1, what else stands for it, and a trailing slash."""
+    found = _AZURE.match(path) or _PREFIX.match(path)
+    return (path if found is None else path[found.end() :]).rstrip("/") or "/"
 
 
 def _dialect(path: str) -> Dialect:
@@ -116,14 +129,43 @@ def _check_key(key: str | None, request: Request) -> None:
         raise Refusal(401, "Incorrect API key provided", code="invalid_api_key")
 
 
+def _check_credential(wanted: str | None, request: Request) -> None:
+    """One exact header; /health is for everybody."""
+    if wanted is None or request.path == "/health":
+        return
+    name, _, value = wanted.partition(":")
+    if request.header(name) != value.strip():
+        raise Refusal(401, f"the credential in {name} is missing or wrong", code="invalid_api_key")
+
+
+def _check_version(request: Request) -> None:
+    """Azure serves its own paths only to those who name a version."""
+    if _AZURE.match(request.path) and not parse_qs(request.target.partition("?")[2]).get("api-version"):
+        raise Refusal(404, "Resource not found", code="404")
+
+
 class _Named(msgspec.Struct):
     model: str | None = None
 
 
 def _model(request: Request, path: str) -> str | None:
-    """The model a request names: in its path, its JSON or its form."""
+    """The model a request names: in its path, its JSON or its form. Azure's deployment wins, but for the fault."""
+    azure = _AZURE.match(request.path)
+    if azure is not None and azure[1] is not None:
+        deployment, named = unquote(azure[1]), _named(request)
+        return deployment if MARK in deployment or MARK not in (named or "") else deployment + _spec(named)
     if path.startswith(_MODEL_PREFIX):
         return unquote(path.removeprefix(_MODEL_PREFIX))
+    return _named(request)
+
+
+def _spec(model: str | None) -> str:
+    _, mark, spec = (model or "").partition(MARK)
+    return mark + spec
+
+
+def _named(request: Request) -> str | None:
+    """The model in the body."""
     if not request.body:
         return None
     if (request.header("content-type") or "").lower().startswith("multipart/"):
@@ -153,7 +195,9 @@ def _struck(fault: Fault, dialect: Dialect) -> Answer | None:
     """The answer that a fault puts in place of the surface's own."""
     if fault.status is not None:
         headers = [] if fault.retry_after is None else [("retry-after", fault.retry_after)]
-        message = f"the simulator was asked for status {fault.status}"
+        message = fault.message or f"the simulator was asked for status {fault.status}"
+        if fault.error_form is not None:
+            return form_answer(fault.error_form, fault.status, message, headers)
         return error_answer(fault.status, message, shape=fault.body or _shape(dialect), headers=headers)
     if fault.redirect is not None:
         return Answer(status=302, content_type="", headers=[("location", fault.redirect)])
@@ -187,6 +231,7 @@ def _served(state: State, request: Request, entry: Entry, path: str, fault: Faul
         fault=fault,
         seed=state.settings.seed,
         models=state.settings.models,
+        model_list=state.settings.model_list,
     )
     return _surface(request, path)(ask)
 
@@ -194,7 +239,7 @@ def _served(state: State, request: Request, entry: Entry, path: str, fault: Faul
 def _surface(request: Request, path: str) -> Surface:
     method, surface = ROUTES.get(path, ("", rest.echo))
     if path.startswith(_MODEL_PREFIX) and request.method in ("GET", "HEAD"):
-        return rest.model
+        return listing.model
     if not method:
         if not request.path.startswith("/v1/"):
             raise Refusal(404, f"unknown path {request.path}", code="not_found")

@@ -11,11 +11,14 @@ the faults do to an answer: `script.py` (bytes, pauses, cuts) and the surfaces (
 """
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
+
+from trunkline.simulator.error_forms import FORMS, usual_status
 
 MARK: Final = "!"
 """Divides a model's name from a spec. No model hub allows it in a name and it means nothing in a glob or a path."""
@@ -41,6 +44,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     # Another answer.
     status: int | None = None
     body: str | None = None
+    error_form: int | None = None
+    message: str | None = None
+    credential: str | None = None
+    models: str | None = None
     retry_after: str | None = None
     redirect: str | None = None
     bytes: int | None = None
@@ -78,6 +85,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 HEALTHY: Final = Fault()
 
+MODEL_LISTS: Final = (
+    *("openai", "ollama", "list", "name", "no_created", "no_data"),
+    *("vllm", "groq", "openrouter", "llama.cpp"),
+)
+"""Shapes of the list of models; surfaces/listing.py has them."""
+
 
 def split_model(model: str) -> tuple[str, str | None]:
     """Divide `name!spec` at the first mark: the plain name, and the spec or None."""
@@ -90,7 +103,8 @@ def parse(spec: str) -> Fault:
     given: dict[str, str] = {}
     values: dict[str, Any] = {}
     for item in filter(None, (part.strip() for part in spec.split(";"))):
-        name, equals, text = item.partition("=")
+        # By a name of its own, too, for places where `=` cannot stand: error-form-7.
+        name, equals, text = re.sub(r"^error-form-(?=\d)", "error_form=", item).partition("=")
         if name not in ITEMS:
             raise SpecError(item, f"unknown; there are {', '.join(ITEMS)}")
         if name in given:
@@ -133,6 +147,8 @@ def _expand(values: dict[str, Any]) -> dict[str, Any]:
     """Replace the items that are short for others, and settle where a stall stands."""
     if values.pop("error_200", False):
         values["status"] = 200
+    if "error_form" in values:
+        values.setdefault("status", usual_status(values["error_form"]))
     if values.pop("role_stall", False):
         values["stall_after"] = 1
     if "stall_after" in values:
@@ -205,6 +221,18 @@ def _comments(text: str | None) -> float:
     return 0.0 if text is None else _number(text, "seconds, 0 or more")
 
 
+def _form(text: str | None) -> int:
+    if not 1 <= (number := _count(text)) <= FORMS:
+        raise _Wrong(f"a form from 1 to {FORMS}")
+    return number
+
+
+def _credential(text: str | None) -> str:
+    if not re.fullmatch(r"[a-z0-9-]+: ?[!-~]+(?: [!-~]+)*", text or ""):
+        raise _Wrong("header: value, the header in lower case")
+    return text or ""
+
+
 def _text(text: str | None) -> str:
     if not text or not text.isascii() or not text.isprintable():
         raise _Wrong("printable ASCII")
@@ -229,12 +257,16 @@ ITEMS: Final[dict[str, Converter]] = {
     "rate": _probability,
     "status": _status,
     "body": _one_of("openai", "anthropic", "string", "flat", "detail", "list", "html", "text", "empty"),
+    "error_form": _form,
+    "message": _text,
     "retry_after": _text,
     "error_200": _flag,
     "redirect": _text,
     "bytes": _size,
     "bulk": _positive,
     "empty_stream": _flag,
+    "credential": _credential,
+    "models": _one_of(*MODEL_LISTS),
     "words": _positive,
     "big_event": _size,
     "usage": _one_of("finish", "empty_choice", "whole_object", "always", "never", "cumulative"),
@@ -264,6 +296,8 @@ ITEMS: Final[dict[str, Converter]] = {
 
 _EXCLUSIVE: Final = (
     {"status", "error_200", "redirect", "bytes", "bulk", "empty_stream"},
+    {"error_form", "body"},
+    {"error_form", "redirect", "bytes", "bulk", "empty_stream"},
     {"reset", "close", "lying_length", "broken_chunk"},
     {"lying_length", "broken_chunk", "http10", "no_length", "chunked"},
     {"stall_after", "role_stall"},
@@ -275,6 +309,7 @@ _EXCLUSIVE: Final = (
 )
 _NEEDS: Final = {
     "body": ("status", "error_200"),
-    "retry_after": ("status",),
+    "message": ("status", "error_200", "error_form"),
+    "retry_after": ("status", "error_form"),
     "after": ("reset", "close", "stall", "broken_chunk"),
 }

@@ -62,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     models: tuple[str, ...] = DEFAULT_MODELS
     api_key: str | None = None
+    credential: str | None = None
+    model_list: str = "openai"
     log_size: int = 10_000
 
 
@@ -70,6 +72,7 @@ class State:
 
     def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
         self.settings = settings
+        self.credential = settings.credential
         self.log: deque[Entry] = deque(maxlen=settings.log_size)
         self.total = 0
         self.in_flight = 0

@@ -25,6 +25,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     fault: Fault
     seed: int
     models: tuple[str, ...]
+    model_list: str = "openai"  # the shape of the list
 
     def decode(self, shape: type[T]) -> T:
         """The JSON body as `shape`. Raises `Refusal`."""

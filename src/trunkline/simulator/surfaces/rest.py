@@ -1,11 +1,10 @@
-"""The small surfaces: models, audio, images, health, and the echo behind every other path."""
+"""The small surfaces: audio, images, health, and the echo behind every other path."""
 
 import hashlib
-from typing import Any
 
 import msgspec
 
-from trunkline.simulator.answer import Answer, Refusal, json_answer
+from trunkline.simulator.answer import Answer, json_answer
 from trunkline.simulator.surfaces.base import CREATED, Ask
 from trunkline.simulator.text import digest, words
 
@@ -18,22 +17,6 @@ _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhg
 def health(_ask: Ask) -> Answer:
     """It is always well."""
     return json_answer({"status": "ok"})
-
-
-def models(ask: Ask) -> Answer:
-    """The list of models. Other names are served as well."""
-    return json_answer({"object": "list", "data": [_model(name) for name in ask.models]})
-
-
-def model(ask: Ask) -> Answer:
-    """One model of the list, or 404."""
-    if ask.model not in ask.models:
-        raise Refusal(404, f"The model '{ask.model}' does not exist", code="model_not_found", param="model")
-    return json_answer(_model(ask.model))
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": CREATED, "owned_by": "simulator"}
 
 
 class SpeechRequest(msgspec.Struct):
