@@ -3,10 +3,14 @@
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from trunkline.cli.serve import config_option
+
+if TYPE_CHECKING:
+    from trunkline.config.model import Settings
 
 
 @click.command()
@@ -34,6 +38,7 @@ def check(config: Path | None, json: bool) -> None:
             may_listen(loaded.settings, insecure_open=False)
         except ConfigError as error:
             warnings.append(str(error))
+        errors = _tls_errors(loaded.settings)
         summary = f"{len(loaded.settings.backends)} backends, {len(loaded.settings.keys)} keys, from {loaded.source}"
     if json:
         _print_json(errors, warnings)
@@ -45,6 +50,27 @@ def check(config: Path | None, json: bool) -> None:
         if not errors:
             print(f"ok: {summary}")
     sys.exit(2 if errors else 0)
+
+
+def _tls_errors(settings: "Settings") -> list[str]:
+    """What is wrong with the files of certificates and keys that the settings name: found as `serve` would find it."""
+    from trunkline.errors import ConfigError  # noqa: PLC0415 - loaded by this verb only
+    from trunkline.net.tls import client_context, server_context  # noqa: PLC0415 - likewise
+
+    errors: list[str] = []
+    server = settings.server
+    if server.tls_cert_path is not None:
+        try:
+            server_context(server.tls_cert_path, server.tls_key_path or server.tls_cert_path)
+        except ConfigError as error:
+            errors.append(f"server: {error}")
+    for backend in settings.backends:
+        try:
+            if backend.url.lower().startswith("https:"):
+                client_context(backend)
+        except ConfigError as error:
+            errors.append(f"backend {backend.name}: {error}")
+    return errors
 
 
 def _print_json(errors: list[str], warnings: list[str]) -> None:
