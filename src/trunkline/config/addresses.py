@@ -1,20 +1,19 @@
 """Which addresses are acceptable: of upstreams, and of our own listeners.
 
 Owns the check of a backend's URL and the open-listen rule (DESIGN section 4). Does not resolve names and does not
-judge private upstream addresses: a backend is the operator's own choice.
+judge upstream addresses: that is done when they are called (net/egress.py).
 """
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from trunkline.config.model import Settings
 from trunkline.errors import ConfigError
+from trunkline.net.networks import is_localhost, is_private_host, literal
 from trunkline.net.url import parse_base_url
 from trunkline.routing.backend import BackendSettings
 
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _SCHEMELESS = re.compile(r"(?:https?:)?/*(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?=[:/]|$)")
-_LOCAL_NAMES = ("localhost",)
 
 
 def check_url(url: str) -> str:
@@ -46,8 +45,8 @@ def is_azure(url: str) -> bool:
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a listener on that host."""
-    address = _address(host)
-    return address.is_loopback if address is not None else host.lower() in _LOCAL_NAMES
+    address = literal(host)
+    return address.is_loopback if address is not None else is_localhost(host)
 
 
 def may_listen(settings: Settings, insecure_open: bool) -> str | None:
@@ -81,16 +80,8 @@ def _is_pass_through(backend: BackendSettings) -> bool:
     )
 
 
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host.strip("[]"))
-    except ValueError:
-        return None
-
-
 def is_near(host: str) -> bool:
     """Whether a name looks like one of the own network, where https is rare."""
-    address = _address(host)
-    if address is not None:
-        return address.is_private or address.is_link_local
-    return "." not in host or host.lower().endswith((".local", ".internal", ".lan"))
+    if is_private_host(host):
+        return True
+    return literal(host) is None and ("." not in host or host.lower().endswith((".internal", ".lan")))

@@ -43,10 +43,25 @@ _REASON_HINTS = {
 
 
 def client_context(settings: BackendSettings) -> ssl.SSLContext:
-    """Make the context for connections to one backend.
+    """Make the context for connections to one backend. Without `ssl_verify` the CA bundle is not even looked at.
 
     Raises:
         ConfigError: a file is missing or is not what it should be; names the setting and the path.
+
+    """
+    context = proxy_context(settings)
+    if settings.client_cert_path is not None:
+        _load_chain(context, ("client_cert_path", settings.client_cert_path), settings.client_key_path)
+    elif settings.client_key_path is not None:
+        raise ConfigError("client_key_path needs client_cert_path, the certificate of that key")
+    return context
+
+
+def proxy_context(settings: BackendSettings) -> ssl.SSLContext:
+    """Make the context for connections to an https proxy of a backend: the same trust, no client certificate.
+
+    Raises:
+        ConfigError: as `client_context`.
 
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -64,10 +79,6 @@ def client_context(settings: BackendSettings) -> ssl.SSLContext:
     # alone in the bundle, which is what people put there; its strict mode, which refuses the CAs of many
     # corporate proxies, comes with ssl.create_default_context only and is not taken over.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    if settings.client_cert_path is not None:
-        _load_chain(context, ("client_cert_path", settings.client_cert_path), settings.client_key_path)
-    elif settings.client_key_path is not None:
-        raise ConfigError("client_key_path needs client_cert_path, the certificate of that key")
     return _finish(context)
 
 
@@ -83,8 +94,10 @@ def server_context(cert_path: str, key_path: str | None) -> ssl.SSLContext:
     return _finish(context)
 
 
-def tls_fault(address: str, error: OSError) -> Fault:
+def tls_fault(address: str, error: OSError, source: str = "`url`") -> Fault:
     """Say what a TLS error on the way to `address` (host:port) means and what to do.
+
+    `source` is the setting that names the server.
 
     Also for errors that end a connection after the handshake: with TLS 1.3 a server refuses a client
     certificate only then.
@@ -103,6 +116,7 @@ def tls_fault(address: str, error: OSError) -> Fault:
     else:
         why = "the server closed the connection"
         hint = "it may not speak TLS on this port (http:// in `url`?) or may want a client certificate"
+    hint = hint.replace("`url`", source)
     return Fault(errors.TLS, f"TLS handshake with {address} failed: {why}; {hint}")
 
 

@@ -1,8 +1,8 @@
 """Where an upstream is: its base URL, read once, and the request targets made from it.
 
-Owns reading and checking of base URLs, the rule by which a gateway path becomes an upstream path, and
-the form of a URL that may be logged. Does not own guessing a missing scheme (config) nor connections
-(net/connector.py).
+Owns the guess at a missing scheme (`normalize`), reading and checking of base URLs, the rule by which a
+gateway path becomes an upstream path, and the form of a URL that may be logged. Does not own which hosts
+may be called (net/egress.py) nor connections (net/connector.py).
 
 People give base URLs in every shape: `http://h:8000`, with `/v1`, with slashes at the end, below a
 provider's own prefix, or the whole `/chat/completions` URL. `parse_base_url` settles once what the
@@ -15,6 +15,8 @@ gateway's `/v1` becomes there (`api_path`), so that joining is a concatenation a
     https://h/v1beta/openai (has a version)   /v1beta/openai/chat/completions
     https://h/chat/completions (complete)     /chat/completions
 
+`azure_base` does the same for Azure's URLs, where the deployment stands in the path and the version in the query.
+
 A joined target is a path on that one host: it begins with exactly one slash and has no dot segments,
 so that neither the host nor the base path can be left.
 """
@@ -24,6 +26,9 @@ import re
 from urllib.parse import SplitResult, quote, urlsplit
 
 import msgspec
+from msgspec import structs
+
+from trunkline.net.networks import is_private_host
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # RFC 1035 2.3.4, less the length octet and the root label.
@@ -36,10 +41,14 @@ _FORBIDDEN_IN_TARGET = re.compile(rb"[\x00-\x20\x7f\\]")
 # What getaddrinfo and a Host header can carry; the underscore is common in container networks.
 _HOST = re.compile(r"[a-z0-9._-]+")
 _AUTHORITY = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(.*))?")
-_VERSION = re.compile(r"/v\d+\w*(?=/|$)")
+_VERSION = re.compile(r"/v\d+\w*(?=/|$)|/openai/deployments/[^/]+$")
 # `.` and `..`, plain or percent-encoded, between slashes, encoded slashes or path parameters.
 _DOTS = re.compile(rb"(?:/|%2f|%5c)(?:\.|%2e){1,2}(?:/|%2f|%5c|;|$)", re.IGNORECASE)
 _SAFE = "/%:@!$&'()*+,;=~?"
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+_WEB_WITHOUT_SLASHES = re.compile(r"https?:", re.IGNORECASE)
+_OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_AUTHORITY_END = re.compile(r"[/?#]")
 
 
 class BaseUrl(msgspec.Struct, frozen=True, gc=False):
@@ -65,6 +74,46 @@ class BaseUrl(msgspec.Struct, frozen=True, gc=False):
         return f"{_bracket(self.host)}:{self.port}"
 
 
+def normalize(url: str) -> str:
+    """Give a URL its scheme: http for hosts on this machine or its networks, https for all others.
+
+    What has a scheme of the web is returned as it is, blanks around it removed; nothing else is changed.
+
+    Raises:
+        ValueError: it is empty, or has a scheme that is not of the web.
+
+    """
+    if not url:
+        raise ValueError("URL cannot be empty")
+    url = url.strip()
+    if _WEB.match(url):
+        return url
+    found = _WEB_WITHOUT_SLASHES.match(url)
+    if found is not None:
+        return f"{found[0]}//{url[found.end() :]}"
+    if _OTHER_SCHEME.match(url):
+        raise ValueError("a URL must begin with http:// or https://")
+    url = url.removeprefix("//")
+    authority = _AUTHORITY_END.split(url, maxsplit=1)[0]
+    place = authority.rpartition("@")[2]
+    if place.startswith("["):
+        host = place.partition("]")[0] + "]"
+    else:
+        host, _, port = place.partition(":")
+        # `javascript:alert(1)`, `file:/etc/passwd`: what looks like a host and its port is a scheme.
+        no_host = "." not in host and not is_private_host(host)
+        if (port and ":" not in port and not port.isdigit()) or (
+            no_host and host and place == f"{host}:" and url.startswith("/", len(authority))
+        ):
+            raise ValueError("a URL must begin with http:// or https://, and its port must be a number")
+    return f"{'http' if is_private_host(host) else 'https'}://{url}"
+
+
+# The names under which other systems know the two.
+normalize_url = normalize
+is_private_ip = is_private_host
+
+
 def parse_base_url(url: str) -> BaseUrl:
     """Read a base URL.
 
@@ -81,7 +130,8 @@ def parse_base_url(url: str) -> BaseUrl:
     raw_path = given.removesuffix(_COMPLETE)
     path = raw_path.removesuffix("/v1")
     # A complete URL is taken at its word. Otherwise a version anywhere in the path says that the provider
-    # has put the API below it: `/v1beta/openai` (Gemini), `/v1/openai` (DeepInfra), `/api/paas/v4` (Zhipu).
+    # has put the API below it: `/v1beta/openai` (Gemini), `/v1/openai` (DeepInfra), `/api/paas/v4` (Zhipu). So does
+    # the name of a deployment (Azure).
     versioned = raw_path != given or _VERSION.search(raw_path)
     default = port is None or port == DEFAULT_PORTS[parts.scheme]
     return BaseUrl(
@@ -94,6 +144,27 @@ def parse_base_url(url: str) -> BaseUrl:
         query=quote(parts.query, safe=_SAFE),
         host_header=(_bracket(host) if default else f"{_bracket(host)}:{port}").encode(),
     )
+
+
+def azure_base(base: BaseUrl, deployment: str | None, api_version: str | None) -> BaseUrl:
+    """Give the base below which Azure serves one deployment; `join` makes the targets from it.
+
+    With both, `/v1/x` becomes `/openai/deployments/{deployment}/x?api-version={api_version}`; with the version
+    alone the usual target with that query, which corporate proxies want; with the deployment alone the usual target.
+    A path that names a deployment already is kept.
+    """
+    if not api_version:
+        return base
+    if deployment and "/openai/deployments/" not in base.raw_path:
+        path = f"{_azure_root(base)}/deployments/{quote(deployment, safe='')}"
+        base = structs.replace(base, path=path, api_path=path, raw_path=path)
+    return _with_version(base, api_version)
+
+
+def azure_resource(base: BaseUrl, api_version: str) -> BaseUrl:
+    """Give the base of what an Azure resource serves beside its deployments: `/v1/models` is `/openai/models`."""
+    root = _azure_root(base)
+    return _with_version(structs.replace(base, path=root, api_path=root, raw_path=root), api_version)
 
 
 def join(base: BaseUrl, path: str) -> bytes:
@@ -129,6 +200,15 @@ def redact(url: str) -> str:
     except ValueError:
         return "<unparseable>"
     return f"{parts.scheme}://{_bracket(host)}" + (f":{port}" if port else "")
+
+
+def _azure_root(base: BaseUrl) -> str:
+    return base.path.partition("/openai/deployments/")[0].removesuffix("/openai") + "/openai"
+
+
+def _with_version(base: BaseUrl, api_version: str) -> BaseUrl:
+    others = [part for part in base.query.split("&") if part and not part.lower().startswith("api-version=")]
+    return structs.replace(base, query="&".join([*others, f"api-version={quote(api_version, safe='')}"]))
 
 
 def _target(base: BaseUrl, prefix: str, target: bytes) -> bytes:
@@ -180,10 +260,16 @@ def _ipv6(text: str) -> str:
     # A zone (`fe80::1%eth0`) has a meaning on one machine only, and none in a Host field or certificate.
     try:
         if "%" not in text:
-            return str(ipaddress.IPv6Address(text))
+            return _written(ipaddress.IPv6Address(text))
     except ValueError:
         pass
     raise ValueError("the URL has something in brackets that is not an IPv6 address without a zone")
+
+
+def _written(address: ipaddress.IPv6Address) -> str:
+    # Python 3.13 writes a mapped address with dots, those before do not.
+    mapped = address.ipv4_mapped
+    return str(address) if mapped is None else f"::ffff:{int(mapped) >> 16:x}:{int(mapped) & 0xFFFF:x}"
 
 
 def _port(text: str) -> int:

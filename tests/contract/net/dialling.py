@@ -145,8 +145,9 @@ def connector(
     context: ssl.SSLContext | None = None,
     resolver: Resolver | None = None,
     timeout: float = LONG,
+    **options: Any,
 ) -> Connector:
-    return Connector(parse_base_url(url), context, resolver or names("127.0.0.1"), timeout)
+    return Connector(parse_base_url(url), context, resolver or names("127.0.0.1"), timeout, **options)
 
 
 async def failure(target: Connector, kind: Kind) -> Fault:

@@ -213,10 +213,10 @@ def test_addresses_are_interleaved(run: Run, monkeypatch: pytest.MonkeyPatch) ->
         raise OSError(errno.ENETUNREACH if ":" in address.ip else errno.ECONNREFUSED, "no")
 
     async def main() -> None:
-        monkeypatch.setattr("trunkline.net.connector._connect", refuse)
-        resolver = names("::1", "::2", "::3", "192.0.2.1")
+        monkeypatch.setattr("trunkline.net.tcp._connect", refuse)
+        resolver = names("::1", "fd00::2", "fd00::3", "192.0.2.1")
         fault = await failure(connector("http://h.example:9", resolver=resolver), errors.CONNECT)
-        assert tried == ["::1", "192.0.2.1", "::2", "::3"]
+        assert tried == ["::1", "192.0.2.1", "fd00::2", "fd00::3"]
         # What a machine without IPv6 says about IPv6 addresses is not the point.
         assert "is the server running" in fault.message
 
@@ -239,7 +239,7 @@ def test_what_the_kernel_says_is_passed_on(
         raise OSError(code, "no")
 
     async def main() -> None:
-        monkeypatch.setattr("trunkline.net.connector._connect", refuse)
+        monkeypatch.setattr("trunkline.net.tcp._connect", refuse)
         fault = await failure(connector("http://h.example:9"), kind)
         assert os.strerror(code).lower() in fault.message
         assert hint in fault.message

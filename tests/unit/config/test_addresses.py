@@ -1,6 +1,6 @@
 import pytest
 
-from trunkline.config.addresses import check_url, is_azure, is_loopback, may_listen, same_server
+from trunkline.config.addresses import check_url, is_azure, is_loopback, is_near, may_listen, same_server
 from trunkline.config.model import Settings
 from trunkline.errors import ConfigError
 from trunkline.net.listener import ServerSettings
@@ -85,6 +85,8 @@ def test_azure_by_deployment_is_told_from_its_v1(url: str, azure: bool) -> None:
         ("::1", True),
         ("[::1]", True),
         ("LOCALHOST", True),
+        ("localhost.", True),
+        ("::ffff:127.0.0.1", True),
         ("0.0.0.0", False),
         ("::", False),
         ("10.0.0.1", False),
@@ -93,6 +95,24 @@ def test_azure_by_deployment_is_told_from_its_v1(url: str, azure: bool) -> None:
 )
 def test_loopback(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("host", "near"),
+    [
+        ("ollama", True),
+        ("box.lan", True),
+        ("box.corp.internal", True),
+        ("192.168.1.2", True),
+        ("fd00::1", True),
+        ("localhost", True),
+        ("2606:4700::1111", False),
+        ("8.8.8.8", False),
+        ("api.example.com", False),
+    ],
+)
+def test_hosts_of_the_own_network(host: str, near: bool) -> None:
+    assert is_near(host) is near
 
 
 def settings(host: str, *backends: BackendSettings, keys: tuple[KeySettings, ...] = ()) -> Settings:

@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.net.url import join, join_raw, parse_base_url, redact
+from trunkline.net.url import (
+    azure_base,
+    azure_resource,
+    is_private_host,
+    is_private_ip,
+    join,
+    join_raw,
+    normalize,
+    normalize_url,
+    parse_base_url,
+    redact,
+)
 
 CHAT = "/v1/chat/completions"
 
@@ -28,6 +39,10 @@ JOINS = [
     ("https://h/client/v4/accounts/a/ai/v1", "/client/v4/accounts/a/ai/v1/chat/completions"),
     ("https://h/v1/account/gateway/openai/", "/v1/account/gateway/openai/chat/completions"),
     ("https://h/vault", "/vault/v1/chat/completions"),
+    (
+        "https://r.openai.azure.com/openai/deployments/d?api-version=1",
+        "/openai/deployments/d/chat/completions?api-version=1",
+    ),
     ("https://h?key=a", "/v1/chat/completions?key=a"),
     ("https://h/v1/?a=1&b=%202#part", "/v1/chat/completions?a=1&b=%202"),
     (
@@ -40,6 +55,155 @@ JOINS = [
 @pytest.mark.parametrize(("url", "target"), JOINS)
 def test_a_gateway_path_is_joined_to_a_base_url_of_any_shape(url: str, target: str) -> None:
     assert join(parse_base_url(url), CHAT) == target.encode()
+
+
+NORMALIZED = [
+    ("   ", "https://"),
+    ("  http://example.com  ", "http://example.com"),
+    ("\thttps://example.com\t", "https://example.com"),
+    ("  localhost:8080  ", "http://localhost:8080"),
+    ("http://localhost:11434", None),
+    ("http://[::1]:11434", None),
+    ("http://example.com?q=1&r=2#frag", None),
+    ("http://user:pass@host:9200/path", None),
+    ("https://[2001:db8::1]:443/path", None),
+    ("http:///some/path", None),
+    ("HTTP://Example.com/", None),
+    ("http:example.com", "http://example.com"),
+    ("https:example.com/api/v1", "https://example.com/api/v1"),
+    ("http:localhost:11434", "http://localhost:11434"),
+    ("https:8.8.8.8", "https://8.8.8.8"),
+    ("http:192.168.1.1:3000", "http://192.168.1.1:3000"),
+    ("http:example.com/p?a=1", "http://example.com/p?a=1"),
+    ("HTTPS:example.com", "HTTPS://example.com"),
+    ("//example.com", "https://example.com"),
+    ("//example.com:443", "https://example.com:443"),
+    ("//localhost:8080", "http://localhost:8080"),
+    ("//192.168.1.1:9200", "http://192.168.1.1:9200"),
+    ("//example.com/api/v1", "https://example.com/api/v1"),
+    ("//127.0.0.1:11434", "http://127.0.0.1:11434"),
+    ("localhost", "http://localhost"),
+    ("LOCALHOST:8080", "http://LOCALHOST:8080"),
+    ("localhost.:8080", "http://localhost.:8080"),
+    ("localhost?x=1", "http://localhost?x=1"),
+    ("localhost#x", "http://localhost#x"),
+    ("localhost:/x", "http://localhost:/x"),
+    ("example.com:/x", "https://example.com:/x"),
+    ("localhost:8080/api", "http://localhost:8080/api"),
+    ("127.0.0.1:11434", "http://127.0.0.1:11434"),
+    ("0.0.0.0:8000", "http://0.0.0.0:8000"),
+    ("10.255.255.255:1", "http://10.255.255.255:1"),
+    ("172.15.255.255", "https://172.15.255.255"),
+    ("172.17.0.2:5000", "http://172.17.0.2:5000"),
+    ("172.32.0.0", "https://172.32.0.0"),
+    ("8.8.8.8:53", "https://8.8.8.8:53"),
+    ("example.com:443", "https://example.com:443"),
+    ("api.openai.com", "https://api.openai.com"),
+    ("[::1]", "http://[::1]"),
+    ("[::1]:8080", "http://[::1]:8080"),
+    ("[fe80::1]:8080", "http://[fe80::1]:8080"),
+    ("[fc00::1]:9200", "http://[fc00::1]:9200"),
+    ("[2607:f8b0::1]:443", "https://[2607:f8b0::1]:443"),
+    ("169.254.1.100:3000", "http://169.254.1.100:3000"),
+    ("myserver.local:8080", "http://myserver.local:8080"),
+    ("printer.LOCAL/status", "http://printer.LOCAL/status"),
+    ("localnet.com", "https://localnet.com"),
+    ("ollama:11434", "https://ollama:11434"),
+    ("user:pass@localhost:8080", "http://user:pass@localhost:8080"),
+    ("user@10.0.0.1", "http://user@10.0.0.1"),
+    ("localhost@example.com", "https://localhost@example.com"),
+    ("example.com/x@localhost", "https://example.com/x@localhost"),
+    ("example.com?u=http://localhost", "https://example.com?u=http://localhost"),
+    ("::1:8080", "https://::1:8080"),
+    ("http:/example.com", "http:///example.com"),
+    ("///x", "https:///x"),
+]
+
+
+@pytest.mark.parametrize(("url", "normalized"), NORMALIZED)
+def test_a_missing_scheme_is_guessed(url: str, normalized: str | None) -> None:
+    assert normalize(url) == (normalized or url)
+    assert normalize(normalize(url)) == normalize(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://h/x",
+        "FILE:///etc/passwd",
+        "file:/etc/passwd",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "a+b.c-1://h",
+    ],
+)
+def test_what_cannot_get_a_scheme_of_the_web_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"cannot be empty|must begin with http://"):
+        normalize(url)
+
+
+@given(st.text(min_size=1))
+def test_a_normalized_url_is_one_of_the_web_or_refused(url: str) -> None:
+    try:
+        normalized = normalize(url)
+    except ValueError as error:
+        assert "must begin with http" in str(error)  # noqa: PT017 - not every text is refused
+        return
+    assert re.match("https?://", normalized, re.IGNORECASE)
+    assert normalized.endswith(url.strip().removeprefix("//").removeprefix("http:").removeprefix("https:"))
+
+
+def test_the_names_of_other_systems() -> None:
+    assert normalize_url is normalize
+    assert is_private_ip is is_private_host
+
+
+AZURE = [
+    # base, deployment, version, chat target
+    ("https://r", "d", "2024-06-01", "/openai/deployments/d/chat/completions?api-version=2024-06-01"),
+    ("https://r/", "d", "v", "/openai/deployments/d/chat/completions?api-version=v"),
+    ("https://r/v1", "d", "v", "/openai/deployments/d/chat/completions?api-version=v"),
+    ("https://r/openai", "d", "v", "/openai/deployments/d/chat/completions?api-version=v"),
+    ("https://r/openai/v1/", "d", "v", "/openai/deployments/d/chat/completions?api-version=v"),
+    ("https://r/proxy", "d", "v", "/proxy/openai/deployments/d/chat/completions?api-version=v"),
+    ("https://r?k=a%20b", "d", "v", "/openai/deployments/d/chat/completions?k=a%20b&api-version=v"),
+    ("https://r?api-version=old&k=1", "d", "v", "/openai/deployments/d/chat/completions?k=1&api-version=v"),
+    (
+        "https://r",
+        "gpt 4/\u00fc?#",
+        "v&w",
+        "/openai/deployments/gpt%204%2F%C3%BC%3F%23/chat/completions?api-version=v%26w",
+    ),
+    ("https://r/openai/deployments/x", "d", "v", "/openai/deployments/x/chat/completions?api-version=v"),
+    (
+        "https://r/openai/deployments/x/chat/completions",
+        "d",
+        "v",
+        "/openai/deployments/x/chat/completions?api-version=v",
+    ),
+    ("https://h/v1", None, "v", "/v1/chat/completions?api-version=v"),
+    ("https://h/v1/chat/completions?k=1", "", "v", "/v1/chat/completions?k=1&api-version=v"),
+    ("https://h/v1", "d", None, "/v1/chat/completions"),
+    ("https://h/v1", None, None, "/v1/chat/completions"),
+]
+
+
+@pytest.mark.parametrize(("url", "deployment", "version", "target"), AZURE)
+def test_azure_deployments(url: str, deployment: str | None, version: str | None, target: str) -> None:
+    assert join(azure_base(parse_base_url(url), deployment, version), CHAT).decode() == target
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("https://r", b"/openai/models?api-version=v"),
+        ("https://r/openai/", b"/openai/models?api-version=v"),
+        ("https://r/p/openai/deployments/d/chat/completions?k=1", b"/p/openai/models?k=1&api-version=v"),
+    ],
+)
+def test_what_an_azure_resource_serves_beside_its_deployments(url: str, target: bytes) -> None:
+    assert join(azure_resource(parse_base_url(url), "v"), "/v1/models") == target
 
 
 @pytest.mark.parametrize(
@@ -126,6 +290,7 @@ def test_a_gateway_path_that_could_leave_the_base_is_refused() -> None:
         ("http://my_service:8000", "http", "my_service", 8000, b"my_service:8000", "my_service:8000"),
         ("http://127.0.0.1:1", "http", "127.0.0.1", 1, b"127.0.0.1:1", "127.0.0.1:1"),
         ("http://[::1]:65535", "http", "::1", 65535, b"[::1]:65535", "[::1]:65535"),
+        ("http://[::ffff:127.0.0.1]", "http", "::ffff:7f00:1", 80, b"[::ffff:7f00:1]", "[::ffff:7f00:1]:80"),
         ("https://[2001:DB8:0::1]", "https", "2001:db8::1", 443, b"[2001:db8::1]", "[2001:db8::1]:443"),
         (
             "https://b\u00fccher.example",
