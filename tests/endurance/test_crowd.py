@@ -22,7 +22,7 @@ from trunkline.net.listener import ServerSettings
 from trunkline.routing.backend import BackendSettings, TimeoutSettings
 from trunkline.simulator.app import SimulatorThread
 
-WARM_UP = 15_000  # the gateway keeps its last 10,000 usage records: first they must all be there
+WARM_UP = 3_000  # the gateway keeps its last 1,000 usage records: first they must all be there
 REQUESTS = 50_000
 # A leak of 200 bytes per request would be 7 MB; heaps of arenas of 256 KiB and a peak of 64 calls at once breathe less.
 GROWTH = 6 * 1024 * 1024

@@ -1,9 +1,13 @@
 """The header lines of an answer: the upstream's that may go on, and the gateway's own.
 
-Owns which headers a client sees. Does not own status and framing (net/answer_writer.py).
+Owns which headers a client sees, and what the engine reads in an upstream's head. Does not own status and framing
+(net/answer_writer.py). What one head says holds for every answer that has the same head, so it is worked out once and
+kept with the head (`Derived`).
 """
 
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from trunkline.errors import Answer
 from trunkline.wire.head import Headers, ResponseHead, hop_by_hop
@@ -35,25 +39,66 @@ _ACCOUNT = frozenset(
     )
 )  # fmt: skip
 
+JSON, EVENTS, OTHER = range(3)
+_KINDS = {b"application/json": JSON, b"text/event-stream": EVENTS}
+
+# Rendered once: a float's formatting costs more than everything else in these lines.
+_MOST_TENTHS = 2000
+_TENTHS = tuple(b"%d.%d" % divmod(tenths, 10) for tenths in range(_MOST_TENTHS))
+"""Milliseconds with one decimal, by their tenths."""
+
+
+class Derived(msgspec.Struct, frozen=True, gc=False):
+    """What an upstream's head says to the engine.
+
+    `kind`: JSON, EVENTS or OTHER, by its content-type. `coding`: its content-encoding, if it has one. `plain`: a
+    success with uncompressed JSON. `passed` and `decoded`: the header lines that go on, as they are and where the
+    compression was undone.
+    """
+
+    kind: int
+    coding: bytes | None
+    plain: bool
+    passed: bytes
+    decoded: bytes
+
+
+def derive(head: ResponseHead, *, own: bool) -> Derived:
+    """Read a head, or remember what was read. `own`: the backend has the gateway's credential (always or never)."""
+    if head.memo is None:  # heads are remembered per backend, and so is whose credential it gets
+        kind = _KINDS.get(head.fields.get(b"content-type", b"").partition(b";")[0].strip().lower(), OTHER)
+        coding = head.fields.get(b"content-encoding")
+        if coding is not None and coding.lower() == b"identity":
+            coding = None
+        head.memo = Derived(
+            kind,
+            coding,
+            kind == JSON and coding is None and 200 <= head.status < 300 and head.status != 204,
+            _passed(head.headers, own=own, decoded=False),
+            _passed(head.headers, own=own, decoded=True),
+        )
+    return head.memo
+
 
 def answer_block(exchange: "Exchange", head: ResponseHead | Answer, *, decoded: bool) -> bytes:
     """The header lines of an answer that comes from an upstream. `decoded`: its compression was undone."""
-    own = exchange.own_credential
     if isinstance(head, Answer):
-        return _passed(head.headers, own=own, decoded=decoded) + gateway_block(exchange)
-    if head.memo is None:  # heads are remembered per backend, and so is whose credential it gets
-        head.memo = [_passed(head.headers, own=own, decoded=flag) for flag in (False, True)]
-    return head.memo[decoded] + gateway_block(exchange)
+        return gateway_block(exchange, _passed(head.headers, own=exchange.own_credential, decoded=decoded))
+    derived = head.memo or derive(head, own=exchange.own_credential)
+    return gateway_block(exchange, derived.decoded if decoded else derived.passed)
 
 
-def gateway_block(exchange: "Exchange", *, answered: bool = True) -> bytes:
-    """The header lines that the gateway adds to an answer. `answered` False: nobody has, so nobody is named."""
+def gateway_block(exchange: "Exchange", passed: bytes = b"", *, answered: bool = True) -> bytes:
+    """The lines that the gateway adds, after those of the upstream. `answered` False: nobody has, nobody is named."""
     call = exchange.call
     total, upstream = exchange.timings()
-    return b"x-request-id: %b\r\nserver-timing: total;dur=%.1f, upstream;dur=%.1f\r\n%b%b" % (
+    total_tenths, upstream_tenths = int(total * 10_000), int(upstream * 10_000)
+    return b"%bx-request-id: %b\r\nserver-timing: total;dur=%b, upstream;dur=%b\r\n%b%b" % (
+        passed,
         call.request_id,
-        total * 1000,
-        upstream * 1000,
+        # The one of the whole call is the longer one.
+        _TENTHS[total_tenths] if total_tenths < _MOST_TENTHS else b"%.1f" % (total * 1000),
+        _TENTHS[upstream_tenths] if total_tenths < _MOST_TENTHS else b"%.1f" % (upstream * 1000),
         call.extra,
         exchange.naming() if answered else b"",
     )

@@ -52,7 +52,7 @@ def due(
     if committed:
         return Due.NOTHING
     if relay is not None and now >= first_token_at:
-        sent_at = relay.connection.sent_at
+        sent_at = relay.sent_at
         limit = first_token_at - sent_at
         alive = relay.last_at > sent_at and now - relay.last_at < limit
         if not alive or now - sent_at > MOST_PATIENCE * limit:

@@ -33,15 +33,14 @@ from trunkline.errors import (
 )
 from trunkline.net.dns import ConnectFailed
 from trunkline.net.http1_client import ClientConnection
-from trunkline.policy.record import AttemptRecord
+from trunkline.policy.record import AttemptRecord, UsageRecord
 from trunkline.routing.faults import tries_next
 from trunkline.wire.error_body import sse_error
 from trunkline.wire.sse import comment
 from trunkline.wire.values import SSE_SURFACES, Call
 
 if TYPE_CHECKING:
-    from trunkline.engine.runtime import Runtime
-    from trunkline.engine.upstream import Upstream
+    from trunkline.engine.runtime import Choice, Runtime
 
 KEEP_ALIVE = comment(b"keep-alive")
 _SSE_HEAD = (
@@ -55,38 +54,37 @@ _WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
 class Exchange:
     """The whole life of one call."""
 
-    # Defaults stand on the class: a call sets what differs (a third of the cost of making one).
+    # Defaults stand on the class: a call sets what differs, or what every call reads.
     _index = 0  # which candidate is being tried
+    _relay: Relay | None = None
+    _attempts: tuple[AttemptRecord, ...] = ()  # those that failed
     _fresh = False  # an idle connection was stale: replace it once
     _replaced = False
-    _relay: Relay | None = None
     _opening: asyncio.Task[None] | None = None
-    _upload: Upload | None = None  # the rest of a request body that streams through
     committed = False
     _head_sent = False
-    _head_at = 0.0
     _over = False
+    events_asked = False
+    _head_at = 0.0
+    _ended = 0.0
     _status = 0
     _bytes_out = 0
-    _events_asked = False
+    _fault: Fault | None = None
     _first_token_at = NEVER
     _hold_at = NEVER
 
-    def __init__(
-        self, runtime: "Runtime", call: Call, sink: Sink, candidates: "tuple[Upstream, ...]"
-    ) -> None:
+    def __init__(self, runtime: "Runtime", call: Call, sink: Sink, choice: "Choice") -> None:
         self._runtime = runtime
         self._sink = sink
-        self._candidates = candidates
+        self._choice = choice
+        self._upstream = choice.upstreams[0]
         self.call = call
         self._body_size = len(call.body)
         self._started = self._tried_at = now = runtime.clock.read()
-        self._attempts: list[AttemptRecord] = []
-        self._total_at = now + candidates[0].settings.timeouts.total
-        if call.length is not None:
-            self._upload = Upload(call.length)
+        # The rest of a request body that streams through.
+        self._upload = None if call.length is None else Upload(call.length)
         if call.stream and call.surface in SSE_SURFACES:
-            self._events_asked = True
+            self.events_asked = True
             self._hold_at = now + runtime.settings.server.hold_head
 
     def __repr__(self) -> str:
@@ -95,34 +93,35 @@ class Exchange:
 
     def naming(self) -> bytes:
         """The header lines that say who answered."""
-        attempts = len(self._attempts) + (not self._over)  # the present one is noted when it is over
-        return self._runtime.naming(self.call.model, self._candidates[self._index].name, attempts)
+        if not self._attempts:
+            return self._choice.naming
+        attempts = len(self._attempts) + (self._fault is None)  # the present one is noted when it has failed
+        return self._runtime.naming(self.call.model, self._upstream, attempts)
 
     @property
     def own_credential(self) -> bool:
         """Whether the present backend gets the gateway's credential, not the client's."""
-        return self._candidates[self._index].own_credential
+        return self._upstream.own_credential
 
     def masked(self, body: bytes) -> bytes:
         """An upstream's error body without the credential it got: some quote the key that they refuse."""
-        key = self._candidates[self._index].settings.api_key.encode()
+        key = self._upstream.settings.api_key.encode()
         return body.replace(key, b"***") if key else body
 
     def timings(self) -> tuple[float, float]:
         """Seconds since the call came, and since the present attempt was sent."""
-        now = self._runtime.clock.read()
-        return now - self._started, max(0.0, now - self._tried_at)
+        now = self._runtime.clock.now
+        return now - self._started, now - self._tried_at
 
     def start(self) -> None:
         """Send the first attempt, at once if a connection is open."""
         self._runtime.live.add(self)
         if self._upload is not None:
             self._sink.pause_body(True)  # until there is a connection
-        connection = None if self._upload is not None else self._candidates[0].pool.take()
-        if connection is None:
-            self._opening = asyncio.get_running_loop().create_task(self._open())
-        else:
+        elif (connection := self._upstream.pool.take()) is not None:
             self._send(connection)
+            return
+        self._opening = asyncio.get_running_loop().create_task(self._open())
 
     # attempts
 
@@ -134,12 +133,13 @@ class Exchange:
                 fresh = self._fresh or self._upload is not None
                 self._tried_at = self._runtime.clock.read()
                 try:
-                    connection = await self._candidates[self._index].pool.open(fresh=fresh)
+                    connection = await self._upstream.pool.open(fresh=fresh)
                 except ConnectFailed as failed:
                     fault = failed.fault
                 else:
                     if not connection.closed:
                         self._opening = None
+                        self._runtime.clock.read()  # for what is timed from here on
                         self._send(connection)
                         return
                     # It was lost between the moment it was had and this one.
@@ -155,15 +155,15 @@ class Exchange:
             self.broke(error)
 
     def _send(self, connection: ClientConnection) -> None:
-        upstream = self._candidates[self._index]
+        upstream = self._upstream
         call = self.call
         upload = self._upload
         if upload is not None:
             length = upload.length
-        elif call.body or call.method in _WITH_BODY:
-            length = len(call.body)
         else:
-            length = None
+            length = self._body_size
+            if not length and call.method not in _WITH_BODY:
+                length = None
         try:
             head = upstream.head(call, length)
         except ValueError as error:
@@ -172,7 +172,7 @@ class Exchange:
             self._note(fault, None)
             self._finish(fault)
             return
-        self._relay = relay = Relay(self, connection, own_credential=upstream.own_credential)
+        self._relay = relay = Relay(self, connection)
         no_body = call.method == b"HEAD"
         if upload is None:
             connection.send(head, call.body, relay, no_body=no_body)
@@ -181,19 +181,20 @@ class Exchange:
             self._sink.pause_body(False)  # before anything is written: the upstream may not take it all
             connection.send(head, upload.frame(call.body), relay, no_body=no_body, partial=True)
             upload.begin(connection)
-        self._tried_at = connection.sent_at
-        if self._events_asked and self._index + 1 < len(self._candidates):
-            self._first_token_at = connection.sent_at + self._runtime.first_token(upstream, call)
+        self._tried_at = relay.sent_at
+        if self.events_asked and self._index + 1 < len(self._choice.upstreams):
+            self._first_token_at = relay.sent_at + self._runtime.first_token(upstream, call)
 
     def settled(self, relay: Relay, fault: Fault | None) -> None:
         """The present attempt is over; called by its relay."""
         try:
-            self._note(fault, relay)
-            if fault is not None and self._next(fault):
-                self._relay = None
-                self._opening = asyncio.get_running_loop().create_task(self._open())
-            else:
-                self._finish(fault)
+            if fault is not None:
+                self._note(fault, relay)
+                if self._next(fault):
+                    self._relay = None
+                    self._opening = asyncio.get_running_loop().create_task(self._open())
+                    return
+            self._finish(fault)
         except Exception as error:  # noqa: BLE001 # no other callback comes that could end the answer
             self.broke(error)
 
@@ -204,19 +205,21 @@ class Exchange:
         if fault.kind is STALE and not self._replaced:
             self._replaced = self._fresh = True
             return True
-        if not tries_next(fault.kind) or self._index + 1 >= len(self._candidates):
+        if not tries_next(fault.kind) or self._index + 1 >= len(self._choice.upstreams):
             return False
         self._index += 1
+        self._upstream = self._choice.upstreams[self._index]
         self._fresh = self._replaced = False
         self._first_token_at = NEVER
         return True
 
-    def _note(self, fault: Fault | None, relay: Relay | None) -> None:
-        name = self._candidates[self._index].name
+    def _note(self, fault: Fault, relay: Relay | None) -> None:
+        """Keep what the present attempt came to; one that went well is added by `record`."""
         now = self._runtime.clock.read()
-        self._attempts.append(
-            attempt_record(name, self._tried_at, relay, fault, now, stale_retry=self._fresh)
+        attempt = attempt_record(
+            self._upstream.name, self._tried_at, relay, fault, now, stale_retry=self._fresh
         )
+        self._attempts = (*self._attempts, attempt)
 
     # the answer; called by the relay
 
@@ -249,19 +252,24 @@ class Exchange:
         return self._sink.framed()
 
     def deliver(self, relay: Relay, body: bytes) -> None:
-        """A whole answer to the client."""
+        """A whole answer to the client, and with it the end of the call."""
         head = relay.head
         assert head is not None
-        self.committed = self._head_sent = True
-        self._head_at = self._runtime.clock.read()
-        self._status = relay.status
-        self._bytes_out += len(body)
+        sink = self._sink
+        runtime = self._runtime
+        self._over = True
+        self._head_at = self._ended = runtime.clock.now
+        self._status = status = relay.status
+        self._bytes_out = len(body)
         block = answer_block(self, head, decoded=relay.decoded)
-        if not body and self.call.method == b"HEAD" and relay.status not in (204, 304):
+        if not body and self.call.method == b"HEAD" and status not in (204, 304):
             named = head.fields.get(b"content-length", b"")
-            self._sink.head(relay.status, block, int(named) if named.isdigit() and len(named) < 19 else None)
+            sink.head(status, block, int(named) if named.isdigit() and len(named) < 19 else None)
+            sink.end()
         else:
-            self._sink.respond(relay.status, block, body)
+            sink.respond(status, block, body)
+        sink.done()
+        runtime.finished(self)
 
     def pause_request(self, paused: bool) -> None:
         """The upstream stopped, or began again, to take the request body."""
@@ -328,10 +336,10 @@ class Exchange:
             relay,
             started=self._started,
             committed=self.committed,
-            total_at=self._total_at,
+            total_at=self._started + self._choice.upstreams[0].settings.timeouts.total,
             first_token_at=self._first_token_at,
             hold_at=self._hold_at,
-            idle=self._candidates[self._index].settings.timeouts.idle,
+            idle=self._upstream.settings.timeouts.idle,
         )
         if verdict is Due.NOTHING:
             return
@@ -362,6 +370,8 @@ class Exchange:
         if self._over:
             return
         self._over = True
+        self._fault = fault
+        self._ended = self._runtime.clock.now
         sink = self._sink
         if fault is None:
             sink.end()
@@ -369,7 +379,7 @@ class Exchange:
         elif fault.kind is CLIENT_GONE:
             pass
         elif not self._head_sent:
-            self._head_at = self._runtime.clock.now
+            self._head_at = self._ended
             self._status, block, body = error_answer(self, fault, self._relay)
             self._bytes_out += len(body)
             sink.respond(self._status, block, body)
@@ -382,21 +392,24 @@ class Exchange:
             sink.done()
         else:
             sink.fail()
-        self._record(fault)
+        self._runtime.finished(self)
 
-    def _record(self, fault: Fault | None) -> None:
-        runtime, call, upload = self._runtime, self.call, self._upload
-        runtime.live.discard(self)
-        runtime.observe(
-            usage_record(
-                call,
-                self._candidates[self._index].name,
-                self._attempts,
-                self._relay,
-                fault,
-                status=self._status,
-                times=(self._started, self._head_at, runtime.clock.read()),
-                bytes_in=self._body_size + (upload.bytes_in if upload is not None else 0),
-                bytes_out=self._bytes_out,
-            )
+    def record(self) -> UsageRecord:
+        """What happened, when it is over: asked for once, a moment later, together with those of other calls."""
+        relay, self._relay = self._relay, None  # each knows the other: one of the two ends that
+        attempts, fault, call = self._attempts, self._fault, self.call
+        name = self._upstream.name
+        if fault is None:
+            last = attempt_record(name, self._tried_at, relay, None, self._ended, stale_retry=self._fresh)
+            attempts = (*attempts, last)
+        return usage_record(
+            call,
+            name,
+            attempts,
+            relay,
+            fault,
+            status=self._status,
+            times=(self._started, self._head_at, self._ended),
+            bytes_in=self._body_size + (self._upload.bytes_in if self._upload is not None else 0),
+            bytes_out=self._bytes_out,
         )

@@ -9,7 +9,7 @@ import asyncio
 from trunkline.engine.upstream import Upstream
 from trunkline.errors import CONNECT_TIMEOUT, RESET, Answer, Fault
 from trunkline.net.dns import ConnectFailed
-from trunkline.net.http1_client import ClientConnection
+from trunkline.net.http1_client import ClientConnection, Receiver
 from trunkline.wire.head import Headers, ResponseHead
 
 MAX_ANSWER = 4 * 1024 * 1024  # bytes; OpenRouter's list of models is about 600 KB
@@ -26,7 +26,7 @@ class _Question:
         self.starts: dict[str, bytes] = {}
 
 
-class _Collector:
+class _Collector(Receiver):
     """Receives an answer whole."""
 
     def __init__(self, connection: ClientConnection, outcome: "asyncio.Future[Answer | Fault]") -> None:

@@ -19,7 +19,7 @@ def attempt_record(
     return AttemptRecord(
         backend,
         tried_at,
-        relay.connection.sent_at,
+        relay.sent_at,
         relay.first_byte_at,
         now,
         relay.status,
@@ -32,7 +32,7 @@ def attempt_record(
 def usage_record(
     call: Call,
     backend: str,
-    attempts: list[AttemptRecord],
+    attempts: tuple[AttemptRecord, ...],
     relay: Relay | None,
     fault: Fault | None,
     *,
@@ -50,7 +50,7 @@ def usage_record(
         call.model,
         call.stream,
         backend,
-        tuple(attempts),
+        attempts,
         None if relay is None else relay.usage(call.surface),
         status or (fault.http_status if fault is not None else 0),
         "" if fault is None else fault.kind.name,

@@ -14,17 +14,18 @@ from typing import Protocol
 
 import msgspec
 
-from trunkline.errors import CUT, ERROR_IN_200, MALFORMED, Answer, Fault
+from trunkline.engine.answer_head import EVENTS, JSON, derive
+from trunkline.engine.whole import check_empty, check_json
+from trunkline.errors import CUT, MALFORMED, Answer, Fault
 from trunkline.net.http1_client import ClientConnection
 from trunkline.routing.faults import classify
 from trunkline.streams.inspect import INSPECTORS, ChatInspector, StreamInspector
 from trunkline.wire.encoding import BadEncodingError, Inflater
-from trunkline.wire.error_body import extract_message
 from trunkline.wire.head import UNTIL_CLOSE, ResponseHead
-from trunkline.wire.openai import ABSENT, decode_whole, present
+from trunkline.wire.openai import ABSENT
 from trunkline.wire.retry_after import parse_retry_after
 from trunkline.wire.usage import Usage, parse_usage
-from trunkline.wire.values import UNLISTED, Call
+from trunkline.wire.values import SSE_SURFACES, Call
 
 MAX_WHOLE = 8 * 1024 * 1024
 """Bytes of a JSON answer that are held, so that it can still fail over; DESIGN section 3."""
@@ -33,7 +34,7 @@ MAX_ERROR = 1024 * 1024
 MAX_HELD_EVENTS = 1024 * 1024
 """Bytes of events without content that are held before the stream is committed all the same."""
 
-_NO_EVENTS = "the upstream answered without a stream where a stream had been promised"
+_NO_EVENTS = "the upstream answered without a stream where a stream was asked for"
 _WAITING, _WHOLE, _EVENTS, _RAW, _OVER = range(5)
 
 
@@ -42,6 +43,14 @@ class Owner(Protocol):
 
     call: Call
     committed: bool
+
+    events_asked: bool
+    """Whether the client asked for a stream of events."""
+
+    @property
+    def own_credential(self) -> bool:
+        """Whether the upstream was sent the gateway's credential, not the client's."""
+        ...
 
     @property
     def promised(self) -> bool:
@@ -58,7 +67,7 @@ class Owner(Protocol):
         """Where chunks of the body may be written as they are; None if the answer has another framing."""
 
     def deliver(self, relay: "Relay", body: bytes) -> None:
-        """Send a whole answer."""
+        """Send a whole answer: the attempt and the call are over."""
 
     def settled(self, relay: "Relay", fault: Fault | None) -> None:
         """The attempt is over."""
@@ -77,6 +86,8 @@ class Owner(Protocol):
 class Relay:
     """Receives one upstream answer."""
 
+    takes_whole = True
+
     # Defaults stand on the class: an attempt sets what differs (a third of the cost of making one).
     head: ResponseHead | None = None
     status = 0
@@ -89,13 +100,14 @@ class Relay:
     _inspector: StreamInspector | None = None
     _inflater: Inflater | None = None
     _paused = False
-    _forwarded = 0  # of `connection.forwarded`: what was seen at the last look
+    forwarded = 0
+    """Bytes, framing included, that went the short way (`connection.forwarded` at the last look, or at the end)."""
 
-    def __init__(self, owner: Owner, connection: ClientConnection, *, own_credential: bool) -> None:
+    def __init__(self, owner: Owner, connection: ClientConnection) -> None:
         self._owner = owner
         self.connection = connection
-        self.own_credential = own_credential
-        self.last_at = connection.sent_at  # when the upstream last gave a sign of life
+        # `last_at`: when the upstream last gave a sign of life.
+        self.sent_at = self.last_at = connection.clock.now  # the request is being written
         self._held: list[bytes] = []
 
     def __repr__(self) -> str:
@@ -112,14 +124,9 @@ class Relay:
     def look(self, now: float) -> None:
         """Notice bytes that went the short way; called by the sweep, so exact to 100 ms."""
         forwarded = self.connection.forwarded
-        if forwarded != self._forwarded and self._phase == _EVENTS:
-            self._forwarded = forwarded
+        if forwarded != self.forwarded and self._phase == _EVENTS:
+            self.forwarded = forwarded
             self.last_at = now
-
-    @property
-    def forwarded(self) -> int:
-        """Bytes, framing included, that went the short way."""
-        return self.connection.forwarded
 
     @property
     def finished_but_open(self) -> bool:
@@ -140,7 +147,7 @@ class Relay:
         """What the upstream said was used; None if it did not."""
         if self._inspector is not None:
             return self._inspector.usage_value(surface)
-        return None if self._usage is ABSENT else parse_usage(self._usage, surface)
+        return parse_usage(self._usage, surface) if len(self._usage) else None
 
     @property
     def decoded(self) -> bool:
@@ -157,7 +164,7 @@ class Relay:
     def abandon(self) -> None:
         """Close the upstream connection at once; nothing is reported any more."""
         if self._phase != _OVER:
-            self._phase = _OVER
+            self._close()
             self.connection.abort()
 
     def fail(self, fault: Fault) -> None:
@@ -165,34 +172,61 @@ class Relay:
         self.abandon()
         self._owner.settled(self, fault)
 
+    def _close(self) -> None:
+        """Nothing more is taken: the connection may be another call's from now on."""
+        self._phase = _OVER
+        if self._inspector is not None:
+            self.forwarded = self.connection.forwarded
+
     # net.http1_client.Receiver
+
+    def on_answer(self, head: ResponseHead, body: bytes) -> None:
+        try:
+            if body and (head.memo or derive(head, own=self._owner.own_credential)).plain:
+                self.head = head
+                self.status = head.status
+                self.bytes_in = len(body)
+                self.first_byte_at = self.connection.clock.read()
+                self._phase = _OVER
+                self._settle_whole(body, True)
+                return
+            self.on_head(head, len(body))
+            if body and self._phase != _OVER:
+                self.on_body(body)
+            if self._phase != _OVER:
+                self._end(True)
+        except Exception as error:  # noqa: BLE001 # no other callback comes that could end the answer
+            self._owner.broke(error)
 
     def on_head(self, head: ResponseHead, length: int) -> None:
         self.head = head
         self._length = length
         self.status = head.status
         self.first_byte_at = self.last_at = self.connection.clock.read()
-        kind = head.fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        derived = derive(head, own=self._owner.own_credential)
         call = self._owner.call
         if head.status >= 300 and head.status != 304:
             self._phase = _WHOLE
         elif call.method == b"HEAD":
             self._phase = _WHOLE
             return
-        elif kind == b"text/event-stream":
+        elif derived.kind == EVENTS:
             self._phase = _EVENTS
             self._inspector = INSPECTORS.get(call.surface, StreamInspector)(call.include_usage)
-        elif kind == b"application/json" and length <= MAX_WHOLE:
+        elif derived.kind == JSON and length <= MAX_WHOLE:
             self._phase = _WHOLE
         elif length == 0:
             self._phase = _WHOLE
             return
+        elif call.surface in SSE_SURFACES and call.method == b"POST" and is_page(head):
+            self.fail(Fault(MALFORMED, "the upstream answered 200 with an HTML page; check `url`"))
+            return
         else:
             self._phase = _RAW
             return
-        if (coding := head.fields.get(b"content-encoding")) is not None and coding.lower() != b"identity":
+        if derived.coding is not None:
             try:
-                self._inflater = Inflater(coding)
+                self._inflater = Inflater(derived.coding)
             except BadEncodingError as error:
                 self.fail(Fault(MALFORMED, f"the upstream's answer cannot be read: {error}"))
 
@@ -220,6 +254,7 @@ class Relay:
 
     def on_end(self, framed: bool) -> None:
         try:
+            self.connection.clock.read()  # for what is timed from here on
             self._end(framed)
         except Exception as error:  # noqa: BLE001 # no other callback comes that could end the answer
             self._owner.broke(error)
@@ -227,12 +262,12 @@ class Relay:
     def _end(self, framed: bool) -> None:
         # From here on the connection is back in its pool: it is not ours to abort.
         if self._inflater is not None and self.bytes_in and not self._inflater.whole:
-            self._phase = _OVER
+            self._close()
             self._owner.settled(self, Fault(CUT, "the upstream's compressed answer ended too early"))
         elif self._phase == _EVENTS:
             self._end_of_events(framed)
         elif self._phase == _RAW:
-            self._phase = _OVER
+            self._close()
             # Close-delimited is the one framing that cannot tell an end from a cut.
             if self._owner.committed or self._begin_raw():
                 self._owner.settled(self, None)
@@ -243,7 +278,7 @@ class Relay:
         if self.finished_but_open:
             self._end_of_events(True)
             return
-        self._phase = _OVER
+        self._close()
         self._owner.settled(self, fault)
 
     def on_upstream_writable(self, writable: bool) -> None:
@@ -291,7 +326,7 @@ class Relay:
     def _end_of_events(self, framed: bool) -> None:
         inspector = self._inspector
         assert inspector is not None
-        self._phase = _OVER
+        self._close()
         fault = inspector.end(framed=framed)
         if fault is None and not self._owner.committed:
             self._owner.commit(self, None)
@@ -309,45 +344,25 @@ class Relay:
         if head.status >= 300 and head.status != 304:
             retry_after = parse_retry_after(head.fields, now=time.time())
             answer = Answer(head.status, head.headers, self._owner.masked(body))
-            self._owner.settled(self, classify(answer, retry_after, own_credential=self.own_credential))
+            self._owner.settled(
+                self, classify(answer, retry_after, own_credential=self._owner.own_credential)
+            )
             return
-        fault = self._check_json(body, framed) if body else self._check_empty(framed)
-        if fault is None and self._owner.promised:
-            fault = Fault(MALFORMED, _NO_EVENTS)
-        if fault is None:
-            self._owner.deliver(self, body)
-        self._owner.settled(self, fault)
+        self._settle_whole(body, framed)
 
-    def _check_empty(self, framed: bool) -> Fault | None:
-        """Whether an answer may be empty: what asked a model for something may not."""
-        call = self._owner.call
-        if not framed:
-            return Fault(CUT, "the upstream closed the connection before its answer")
-        if call.method == b"POST" and call.surface not in UNLISTED and self.status == 200:
-            return Fault(MALFORMED, "the upstream's answer is empty")
-        return None
-
-    def _check_json(self, body: bytes, framed: bool) -> Fault | None:
-        """Whether a 200 with a JSON body is what it claims to be; takes the usage from it."""
-        unlisted = self._owner.call.surface in UNLISTED
-        if unlisted and framed and self._owner.call.method != b"POST":
-            return None  # a stored file, say: what is in it is nobody's business
-        try:
-            whole = decode_whole(body)
-        except (msgspec.ValidationError, RecursionError):
-            return None  # JSON of another shape: a list, say
-        except (msgspec.DecodeError, UnicodeError):
-            # Python servers write NaN and Infinity, which is not JSON, and Python clients read it.
-            if framed and (b"NaN" in body or b"Infinity" in body):
-                return None
-            kind = MALFORMED if framed else CUT
-            return Fault(kind, "the upstream's answer says it is JSON and is not")
-        # Elsewhere an object with an `error` may be a thing that failed (a job, a stored response), truly told.
-        if whole.object == "error" or (whole.error and (whole.object is None or not unlisted)):
-            info = extract_message(self._owner.masked(body))
-            return Fault(ERROR_IN_200, f"the upstream answered 200 with an error: {info.message}")
-        self._usage = whole.usage if present(whole.usage) else whole.timings
-        return None
+    def _settle_whole(self, body: bytes, framed: bool) -> None:
+        """A success that is here whole: the client's, if it is what it claims to be."""
+        owner = self._owner
+        found = (
+            check_json(owner, body, framed=framed) if body else check_empty(owner, self.status, framed=framed)
+        )
+        if owner.events_asked and not isinstance(found, Fault) and owner.call.method == b"POST":
+            found = Fault(MALFORMED, _NO_EVENTS)
+        if isinstance(found, Fault):
+            owner.settled(self, found)
+        else:
+            self._usage = found
+            owner.deliver(self, body)
 
     def _too_long_to_hold(self) -> None:
         """A long JSON answer is passed on as it comes; of a long error only the status is."""
@@ -355,7 +370,7 @@ class Relay:
             assert self.head is not None
             answer = Answer(self.status, self.head.headers, self._take_held())
             retry_after = parse_retry_after(self.head.fields, now=time.time())
-            fault = classify(answer, retry_after, own_credential=self.own_credential)
+            fault = classify(answer, retry_after, own_credential=self._owner.own_credential)
             message = f"the upstream answered {self.status} with more than {MAX_ERROR} bytes"
             self.fail(msgspec.structs.replace(fault, message=message, answer=None))
             return
@@ -379,3 +394,8 @@ class Relay:
 
     def _raw_length(self) -> int | None:
         return self._length if self._length >= 0 and self._inflater is None else None
+
+
+def is_page(head: ResponseHead) -> bool:
+    """Whether an answer is made for browsers: of a portal, a login, a proxy."""
+    return head.fields.get(b"content-type", b"").lower().startswith((b"text/html", b"application/xhtml"))

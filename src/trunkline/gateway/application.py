@@ -52,6 +52,8 @@ class DataApplication:
         entry = head.memo
         if entry is None:
             entry = head.memo = self._enter(head)
+        elif entry.__class__ is _Entry and entry.as_json and not runtime.draining:
+            return entry
         if runtime.draining and isinstance(entry, _Entry) and entry.route.operation is not openai.HEALTH:
             entry = _Refused("other", Fault(SHUTTING_DOWN, "the gateway is shutting down", retry_after=1.0))
         if isinstance(entry, _Entry):
@@ -166,7 +168,12 @@ class _Entry:
         self.key = key
         self.as_json = as_json
         self.extra = app.cors.answer(head)
+        # What goes into each call of this head.
+        self._runtime = app.runtime
         self._surface = route.operation.surface
+        self._method = head.method
+        self._headers = head.headers
+        self._key_name = key.name
         self._target = route.path + route.query
         self._starts: dict[str, bytes] = {}
 
@@ -186,32 +193,23 @@ class _Entry:
 
     def start(self, connection: ServerConnection, parsed: ParsedBody, length: int | None) -> Exchange | None:
         """Check the model, find the candidates, begin. None: it was refused."""
-        runtime = self.app.runtime
-        key = self.key
+        runtime = self._runtime
         model = parsed.model
-        named = self.route.model
-        if named and key.models is not None and not key.allows(named):
-            model = named
-        if key.models is not None and parsed.lists_models:
-            fault = Fault(
-                MODEL_NOT_ALLOWED, f"the key `{key.name}` may not send a list of `models`", param="models"
-            )
-            return self.refuse(connection, fault, model)
-        if key.models is not None and not (model and key.allows(model)):
-            what = f"the model `{model[:100]}`" if model else "requests that name no model"
-            fault = Fault(MODEL_NOT_ALLOWED, f"the key `{key.name}` may not use {what}", param="model")
-            return self.refuse(connection, fault, model)
-        candidates = runtime.candidates(model)
-        if isinstance(candidates, Fault):
-            return self.refuse(connection, candidates, model)
+        if self.key.models is not None:
+            fault = self._not_allowed(parsed)
+            if fault is not None:
+                return self.refuse(connection, fault, model)
+        choice = runtime.choose(model)
+        if isinstance(choice, Fault):
+            return self.refuse(connection, choice, model)
         call = Call(
             runtime.next_id(),
             self._surface,
-            self.head.method,
+            self._method,
             self._target,
-            self.head.headers,
+            self._headers,
             parsed.body,
-            key.name,
+            self._key_name,
             model,
             parsed.stream,
             parsed.include_usage,
@@ -219,10 +217,26 @@ class _Entry:
             self.extra,
             self._starts,
         )
-        exchange = Exchange(runtime, call, connection, candidates)
+        exchange = Exchange(runtime, call, connection, choice)
         connection.adopt(exchange)
         exchange.start()
         return exchange
+
+    def _not_allowed(self, parsed: ParsedBody) -> Fault | None:
+        """Why a key that is limited to some models may not send this."""
+        key = self.key
+        if parsed.lists_models:
+            message = f"the key `{key.name}` may not send a list of `models`"
+            return Fault(MODEL_NOT_ALLOWED, message, param="models")
+        # A path that names a model (Azure's) may be what the backend obeys.
+        for model in filter(None, (self.route.model, parsed.model)):
+            if not key.allows(model):
+                message = f"the key `{key.name}` may not use the model `{model[:100]}`"
+                return Fault(MODEL_NOT_ALLOWED, message, param="model")
+        if parsed.model:
+            return None
+        message = f"the key `{key.name}` may not use requests that name no model"
+        return Fault(MODEL_NOT_ALLOWED, message, param="model")
 
     def refuse(self, connection: ServerConnection, fault: Fault, model: str) -> None:
         """Answer with an error; no backend was asked."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from trunkline.wire.chunked import LAST_CHUNK
 from trunkline.wire.head import RequestHead
-from trunkline.wire.status import status_line
+from trunkline.wire.status import STATUS_LINES
 
 WRITE_HIGH, WRITE_LOW = 64 * 1024, 16 * 1024
 """Bytes of an answer that may wait in memory for a slow client; DESIGN section 3."""
@@ -45,15 +45,17 @@ class AnswerWriter:
             if self._must_close
             else _KEEP_ALIVE[head.minor if head is not None else 1]
         )
-        start = status_line(status) + block
+        size = len(body)
+        if status == 204 or status == 304:
+            transport.write(b"%b%b%b\r\n" % (STATUS_LINES[status], block, close))
+            return
         if head is not None and head.method == b"HEAD":
-            transport.write(b"%bcontent-length: %d\r\n%b\r\n" % (start, len(body), close))
-        elif status == 204 or status == 304:
-            transport.write(b"%b%b\r\n" % (start, close))
-        elif len(body) <= WRITE_HIGH:
-            transport.write(b"%bcontent-length: %d\r\n%b\r\n%b" % (start, len(body), close, body))
+            body = b""
+        form = b"%b%bcontent-length: %d\r\n%b\r\n%b"
+        if size <= WRITE_HIGH:
+            transport.write(form % (STATUS_LINES[status], block, size, close, body))
         else:
-            transport.write(b"%bcontent-length: %d\r\n%b\r\n" % (start, len(body), close))
+            transport.write(form % (STATUS_LINES[status], block, size, close, b""))
             transport.write(body)
 
     def head(self, status: int, block: bytes, length: int | None = None) -> None:
@@ -72,7 +74,7 @@ class AnswerWriter:
             framing = b""
             self._must_close = self._unframed = True
         close = b"connection: close\r\n" if self._must_close else _KEEP_ALIVE[request.minor]
-        transport.write(b"%b%b%b%b\r\n" % (status_line(status), block, framing, close))
+        transport.write(b"%b%b%b%b\r\n" % (STATUS_LINES[status], block, framing, close))
         if request.method == b"HEAD":
             self._chunked = self._unframed = False
 

@@ -6,13 +6,17 @@ by those who join: the server's connections, the pools, the live exchanges.
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 
 TICK = 0.1
 """Seconds between two sweeps: deadlines are accurate to this."""
 
 
 class Clock:
-    """`now` is the loop's time of the last tick or of the last `read()`: fresh to 100 ms, free to look at."""
+    """`now` is the time of the last tick or of the last `read()`: fresh to 100 ms, free to look at.
+
+    Time is `time.monotonic`, in seconds: what a loop calls its time is exact to a millisecond only (uvloop).
+    """
 
     __slots__ = ("_handle", "_loop", "_sweeps", "now")
 
@@ -20,11 +24,11 @@ class Clock:
         self._loop = loop
         self._sweeps: list[Callable[[float], None]] = []
         self._handle: asyncio.TimerHandle | None = None
-        self.now = loop.time()
+        self.now = monotonic()
 
     def read(self) -> float:
-        """The loop's time, exactly; seconds."""
-        self.now = now = self._loop.time()
+        """The time, exactly; seconds."""
+        self.now = now = monotonic()
         return now
 
     def join(self, sweep: Callable[[float], None]) -> None:

@@ -30,7 +30,14 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 
 
 class Receiver(Protocol):
-    """Who gets an answer. Exactly one of `on_end` and `on_fault` is the last call."""
+    """Who gets an answer. Exactly one of `on_answer`, `on_end` and `on_fault` is the last call."""
+
+    takes_whole: bool = False
+    """True: an answer with a length that came in one read is given to `on_answer`, not to `on_head` and so on."""
+
+    def on_answer(self, head: ResponseHead, body: bytes) -> None:
+        """The whole answer (`takes_whole` only)."""
+        raise AssertionError(f"{self!r} takes no whole answer: {head.status}, {len(body)} bytes")
 
     def on_head(self, head: ResponseHead, length: int) -> None:
         """The final head came (1xx are swallowed). `length`: of the body, or CHUNKED, or UNTIL_CLOSE."""
@@ -68,7 +75,7 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_buffer", "_decoder", "_interim", "_keep", "_left", "_no_body", "_owner", "_partial", "_paused", "_phase",
         "_receiver", "_transport", "_why_lost", "_writable", "answered", "clock", "counted", "forward", "forwarded",
-        "idle_since", "idle_timeout", "repeats", "sent_at", "used",
+        "fresh_until", "idle_timeout", "repeats", "sent_at", "used",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, clock: Clock) -> None:
@@ -79,7 +86,7 @@ class ClientConnection(asyncio.Protocol):
         self._why_lost: Exception | None = None
         self.counted = False  # among the open ones of its pool
         self.used = 0
-        self.idle_since = 0.0
+        self.fresh_until = 0.0  # when it is idle: how long it may be used again
         self.idle_timeout = -1.0  # what the upstream's Keep-Alive header allows; below 0: it said nothing
         # per request
         self._receiver: Receiver | None = None
@@ -132,12 +139,10 @@ class ClientConnection(asyncio.Protocol):
         self._receiver = receiver
         self._phase = _HEAD
         self._no_body = no_body
-        self._interim = 0
         self._partial = partial
-        self.forwarded = 0
         self.answered = False
         self.used += 1
-        self.sent_at = self.clock.read()
+        self.sent_at = self.clock.now
         if len(body) <= WRITE_HIGH:
             transport.write(head + body)
         else:
@@ -243,21 +248,23 @@ class ClientConnection(asyncio.Protocol):
     # the answer
 
     def _head(self, data: bytes) -> None:
-        buffer = self._buffer + data if self._buffer else data
-        end = buffer.find(b"\r\n\r\n", max(0, len(self._buffer) - 3)) + 4
-        if end > MAX_HEAD or (end == 3 and len(buffer) > MAX_HEAD):
-            self._malformed(f"the upstream's response head is over {MAX_HEAD} bytes")
+        held = self._buffer
+        if held:
+            data = held + data
+            self._buffer = b""
+        end = data.find(b"\r\n\r\n", max(0, len(held) - 3)) + 4
+        if not 3 < end <= MAX_HEAD:
+            if end == 3 and len(data) <= MAX_HEAD:
+                self._buffer = data
+            else:
+                self._malformed(f"the upstream's response head is over {MAX_HEAD} bytes")
             return
-        if end == 3:
-            self._buffer = buffer
-            return
-        self._buffer = b""
-        read = self._owner.heads.read(buffer[:end], no_body=self._no_body)
-        rest = buffer[end:]
+        read = self._owner.heads.read(data[:end], no_body=self._no_body)
         if isinstance(read, str):
             self._malformed(f"the upstream's answer cannot be read: {read}")
             return
         head, length = read
+        rest = data[end:]
         if head.status < 200:
             self._interim += 1
             if head.status == 101 or self._interim > MAX_INTERIM:
@@ -269,8 +276,17 @@ class ClientConnection(asyncio.Protocol):
 
     def _body(self, head: ResponseHead, length: int, rest: bytes) -> None:
         self._keep = head.keep_alive
+        self._interim = 0
         if (hint := head.fields.get(b"keep-alive")) is not None:
             self.idle_timeout = _keep_alive_timeout(hint)
+        receiver = self._receiver
+        if length == len(rest) and receiver is not None and receiver.takes_whole:
+            self._receiver = None
+            self._phase = _IDLE
+            receiver.on_answer(head, rest)
+            self._over(b"")
+            return
+        self.forwarded = 0
         if length == CHUNKED:
             self._phase = _CHUNKS
             self._decoder = ChunkedDecoder(lenient_space=True)
@@ -279,7 +295,6 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._phase = _LENGTH
             self._left = length
-        receiver = self._receiver
         if receiver is None:
             return
         receiver.on_head(head, length)
@@ -306,13 +321,20 @@ class ClientConnection(asyncio.Protocol):
         self.repeats = None
         if receiver is None:  # aborted from inside a callback
             return
-        if self._keep and not rest and not self._partial and self._writable and not self.closed:
+        self._over(rest)
+        receiver.on_end(True)
+
+    def _over(self, rest: bytes) -> None:
+        """An answer is complete: back to the pool, unless something speaks against another request."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._keep and not rest and not self._partial and self._writable:
             if self._paused:  # for the client of this answer; the next one must get its own
                 self.pause(False)
             self._owner.released(self)
         else:
             self.abort()
-        receiver.on_end(True)
 
     def _malformed(self, message: str) -> None:
         receiver = self._receiver

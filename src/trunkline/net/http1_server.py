@@ -43,7 +43,9 @@ _LEFT = Fault(CLIENT_GONE, "the client closed the connection before its answer")
 class Shared:
     """What the connections of one server have in common."""
 
-    __slots__ = ("app", "buffered", "clock", "connections", "departures", "draining", "heads", "settings")
+    __slots__ = (
+        "app", "buffered", "clock", "connections", "departures", "draining", "heads", "max_buffered", "settings",
+    )  # fmt: skip
 
     def __init__(self, app: Application, settings: ServerSettings, clock: Clock) -> None:
         self.app = app
@@ -51,6 +53,7 @@ class Shared:
         self.clock = clock
         self.connections: set[ServerConnection] = set()
         self.departures = Departures()
+        self.max_buffered = settings.max_buffered
         self.buffered = 0  # bytes of request bodies held, over all connections
         self.draining = False
         self.heads = RequestHeads(settings.max_headers)
@@ -60,8 +63,9 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     """One client connection, and the sink of the answer to its present request."""
 
     __slots__ = (
-        "_body", "_buffer", "_deadline", "_fin", "_handler", "_held", "_linger_until", "_opened_at",
-        "_phase", "_pieces", "_reading", "_served", "_shared", "_taken", "_watched", "body_length",
+        "_body", "_buffer", "_deadline", "_fin", "_handler", "_held", "_keep_alive_idle", "_kept_until",
+        "_linger_until", "_max_head", "_phase", "_pieces", "_reading", "_served", "_shared", "_taken",
+        "_watched", "body_length",
     )  # fmt: skip
 
     def __init__(self, shared: Shared) -> None:
@@ -71,7 +75,9 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         self._phase = _HEAD
         self._buffer = b""
         self._deadline = _NEVER
-        self._opened_at = shared.clock.now
+        self._kept_until = shared.clock.now + shared.settings.keep_alive_age
+        self._max_head = shared.settings.max_head
+        self._keep_alive_idle = shared.settings.keep_alive_idle
         self._served = 0
         self._reading = True
         self._watched = -1  # in `Shared.departures`, while it is not being read
@@ -105,7 +111,12 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         phase = self._phase
         if phase == _HEAD:
-            self._receive_head(data)
+            # The common case: all of a head at once.
+            end = data.find(b"\r\n\r\n") + 4
+            if self._buffer or not 3 < end <= self._max_head or data.startswith(b"\r\n"):
+                self._receive_head(data)
+            else:
+                self._read_head(data, end)
         elif phase == _BODY:
             self._receive_body(data)
         elif phase in (_CALL, _NEXT):
@@ -177,11 +188,15 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             self._buffer = data
             self._read(True)
         else:
-            read = shared.heads.read(data[:end])
-            if isinstance(read, Fault):
-                self._refuse(read)
-                return
             self._buffer = b""
+            self._read_head(data, end)
+
+    def _read_head(self, data: bytes, end: int) -> None:
+        """A head that ends at `end`, and what follows it."""
+        read = self._shared.heads.read(data[:end])
+        if isinstance(read, Fault):
+            self._refuse(read)
+        else:
             self._take(read[0], read[1], data[end:])
 
     def _take(self, head: RequestHead, length: int, rest: bytes) -> None:
@@ -190,44 +205,44 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         settings = shared.settings
         self._head = head
         self.body_length = length
-        self._served += 1
+        self._served = served = self._served + 1
         self.started = False
         if length > settings.max_body:
             self._refuse(too_large(settings.max_body))
             return
         closes = (
             not head.keep_alive
-            or shared.draining
-            or self._served >= settings.keep_alive_requests
-            or shared.clock.now - self._opened_at > settings.keep_alive_age
+            or served >= settings.keep_alive_requests
+            or shared.clock.now > self._kept_until
         )
-        expects = length != 0 and b"expect" in head.fields
+        if length == 0:
+            self._buffer = rest
+            rest = b""
+        if length == len(rest):  # the common case: the body came with the head
+            self._must_close = closes
+            handler = shared.app.on_head(head, self) or _DROPPED
+            self._handler = handler
+            self._phase = _CALL
+            self._deadline = _NEVER
+            if not handler.whole:
+                handler.on_piece(rest, True, self)
+            elif self._hold(length):
+                handler.on_request(rest, self)
+            return
+        expects = b"expect" in head.fields
         # A refused request keeps the connection only if it is easy to get past its body.
         self._must_close = closes or not 0 <= length <= DRAIN or expects
         handler = shared.app.on_head(head, self)
         if handler is None:
-            if self._must_close and length != 0:
+            if self._must_close:
                 self._finish(linger=True)
                 return
             handler = _DROPPED
         else:
             self._must_close = closes
-            if handler.whole and length > 0 and not self._has_room(length):
+            if handler.whole and not self._has_room(length):
                 return
         self._handler = handler
-        if length == len(rest) or length == 0:  # the common case: the body came with the head
-            self._phase = _CALL
-            self._deadline = _NEVER
-            if length == 0:
-                self._buffer = rest
-                rest = b""
-            if handler.whole:
-                self._shared.buffered += len(rest)
-                self._held = len(rest)
-                handler.on_request(rest, self)
-            else:
-                handler.on_piece(rest, True, self)
-            return
         self._phase = _BODY
         self._body = RequestBody(length, settings.max_body)
         self._deadline = shared.clock.now + settings.body_idle
@@ -272,16 +287,18 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     def _has_room(self, size: int) -> bool:
         """Whether so many body bytes may be held; False if not, and the request was refused."""
         shared = self._shared
-        if shared.buffered + size <= shared.settings.max_buffered:
+        if shared.buffered + size <= shared.max_buffered:
             return True
         self._broken(Fault(OVERLOADED, "too many request bodies are being held; try again", retry_after=1.0))
         return False
 
     def _hold(self, size: int) -> bool:
         """Account for body bytes that came; a length that was only named takes no room from others."""
-        if not self._has_room(size):
-            return False
-        self._shared.buffered += size
+        shared = self._shared
+        buffered = shared.buffered + size
+        if buffered > shared.max_buffered:
+            return self._has_room(size)
+        shared.buffered = buffered
         self._held += size
         return True
 
@@ -328,9 +345,17 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     def done(self) -> None:
         """The application is through with the request: go on with the next one, or close."""
         self._handler = None
-        self.release()
+        if self._held:
+            self.release()
         if self._phase == _CALL:
-            self._finish(linger=False)
+            if self._buffer or self._must_close or self._fin or not self.writable or not self._reading:
+                self._finish(linger=False)
+                return
+            # The common case: the next request has not begun to come.
+            self._phase = _HEAD
+            self._head = None
+            self._chunked = False
+            self._deadline = self._shared.clock.now + self._keep_alive_idle
         elif self._phase == _BODY:  # answered before the request was all there
             self._finish(linger=True)
 
@@ -352,7 +377,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
         if transport is None:
             return
         shared = self._shared
-        if not (linger or self._must_close or shared.draining or self._fin):
+        if not (linger or self._must_close or self._fin):
             if self.writable:
                 self._await_next()
             else:
@@ -370,7 +395,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
             self._close()
 
     def _await_next(self) -> None:
-        self._deadline = self._shared.clock.now + self._shared.settings.keep_alive_idle
+        self._deadline = self._shared.clock.now + self._keep_alive_idle
         if self._buffer:
             self._phase = _NEXT
             asyncio.get_running_loop().call_soon(self._next)
@@ -421,6 +446,7 @@ class ServerConnection(AnswerWriter, asyncio.Protocol):
     def drain(self) -> None:
         """No further request: close if idle, else after the present answer."""
         self._must_close = True
+        self._kept_until = 0.0
         if self._phase <= _NEXT and not self._buffer:
             self._close()
 

@@ -62,9 +62,10 @@ class Pool:
     def take(self) -> ClientConnection | None:
         """The most recently used idle connection that is neither closed nor expired."""
         now = self._clock.now
-        while self._idle:
-            connection = self._idle.pop()
-            if _usable(connection, now):
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if now < connection.fresh_until and not connection.closed:
                 return connection
             connection.abort()
         return None
@@ -101,7 +102,8 @@ class Pool:
             if not waiter.done():
                 waiter.set_result(connection)
                 return
-        connection.idle_since = self._clock.now
+        keep = connection.idle_timeout
+        connection.fresh_until = self._clock.now + (IDLE_EXPIRY if keep < 0 else keep)
         self._idle.append(connection)
 
     def lost(self, connection: ClientConnection) -> None:
@@ -118,7 +120,7 @@ class Pool:
         """Close what has been idle too long; the oldest stand first."""
         while self._idle:
             connection = self._idle[0]
-            if _usable(connection, now):
+            if now < connection.fresh_until and not connection.closed:
                 return
             self._idle.popleft()
             connection.abort()
@@ -178,8 +180,3 @@ class Pool:
             return False
         self._idle.popleft().abort()
         return True
-
-
-def _usable(connection: ClientConnection, now: float) -> bool:
-    keep = connection.idle_timeout
-    return not connection.closed and now - connection.idle_since < (keep if keep >= 0 else IDLE_EXPIRY)

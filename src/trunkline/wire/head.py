@@ -142,23 +142,35 @@ def parse_response(head: bytes, *, no_body: bool) -> ResponseHead | str:
 class RequestHeads:
     """Reads request heads, and remembers those it has read.
 
-    A client sends the same head again and again, but for the digits of Content-Length: with these cut out it is
+    A client sends the same head again and again, but for the digits of Content-Length: with that line cut out it is
     looked up, and a head that is known is not parsed again, nor is what was derived from it (`memo`).
     """
 
     def __init__(self, max_headers: int) -> None:
         self._max_headers = max_headers
-        # Two tables, because a head with its digits cut out is the same bytes as one that came without any.
         self._known: dict[bytes, RequestHead] = {}
         self._sized: dict[bytes, RequestHead] = {}
 
     def read(self, raw: bytes) -> tuple[RequestHead, int] | Fault:
         """The head and the length of its body."""
-        key, digits = _without_length(raw)
-        known = self._sized if digits else self._known
-        head = known.get(key)
-        if head is not None:
-            return head, int(digits) if digits else head.length
+        # Only a line that begins with the name counts: the same text inside another value is that value's. Where the
+        # line was, the key has a LF without CR, which no sound head has: so it is no other head's key.
+        before, name, after = raw.partition(_LENGTH)
+        if not name:
+            before, name, after = raw.partition(_LENGTH_LOWER)
+        if name:
+            digits, _, rest = after.partition(b"\r")
+            key = before + rest
+            head = self._sized.get(key)
+            if head is not None and digits.isdigit() and len(digits) <= _MAX_LENGTH_DIGITS:
+                return head, int(digits)
+            known = self._sized
+        else:
+            key = raw
+            known = self._known
+            head = known.get(key)
+            if head is not None:
+                return head, head.length
         parsed = parse_request(raw, self._max_headers)
         if isinstance(parsed, Fault):
             return parsed
@@ -178,41 +190,35 @@ class ResponseHeads:
         if no_body:
             parsed = parse_response(raw, no_body=True)
             return parsed if isinstance(parsed, str) else (parsed, 0)
-        key, digits = _without_length(raw)
-        known = self._sized if digits else self._known
-        head = known.get(key)
-        if head is not None:
-            return head, int(digits) if digits and head.length > 0 else head.length
+        before, name, after = raw.partition(_LENGTH)
+        if not name:
+            before, name, after = raw.partition(_LENGTH_LOWER)
+        if name:
+            digits, _, rest = after.partition(b"\r")
+            key = before + rest
+            head = self._sized.get(key)
+            if head is not None and digits.isdigit() and len(digits) <= _MAX_LENGTH_DIGITS:
+                return head, int(digits) if head.length > 0 else head.length
+            known = self._sized
+        else:
+            key = raw
+            known = self._known
+            head = known.get(key)
+            if head is not None:
+                return head, head.length
         parsed = parse_response(raw, no_body=False)
         if isinstance(parsed, str):
             return parsed
         # 204, 304 and an empty body have no length whatever they name, so the digits do not tell it; where the
         # length is named twice they are only half of it.
-        if parsed.length and not (digits and _named_twice(parsed.headers)):
+        if parsed.length and not (name and _named_twice(parsed.headers)):
             _remember(known, key, parsed)
         return parsed, parsed.length
 
 
+_LENGTH, _LENGTH_LOWER = b"\r\nContent-Length: ", b"\r\ncontent-length: "
 _MAX_KNOWN = 512  # heads of 1 KiB or so; emptied when full, as clients that never repeat themselves fill it
 _MAX_KNOWN_HEAD = 4096  # bytes
-
-
-def _without_length(raw: bytes) -> tuple[bytes, bytes]:
-    """A head without the digits of its Content-Length, and the digits; b"" where that cannot be told at a glance."""
-    at = raw.find(b"ontent-Length: ")
-    if at < 0:
-        at = raw.find(b"ontent-length: ")
-        if at < 0:
-            return raw, b""
-    # Only a line that begins with the name counts: the same text inside another value is that value's.
-    if raw[at - 3 : at] not in (b"\r\nC", b"\r\nc"):
-        return raw, b""
-    start = at + 15
-    end = raw.find(b"\r", start)
-    digits = raw[start:end]
-    if not digits.isdigit() or len(digits) > _MAX_LENGTH_DIGITS:
-        return raw, b""
-    return raw[:start] + raw[end:], digits
 
 
 def _remember(known: dict[bytes, _HeadT], key: bytes, head: _HeadT) -> None:

@@ -2,9 +2,14 @@
 
 from http import HTTPStatus
 
-_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+class _Lines(dict[int, bytes]):
+    def __missing__(self, status: int) -> bytes:
+        """An unregistered status has no phrase (RFC 9112 4)."""
+        return b"HTTP/1.1 %d \r\n" % status
 
 
-def status_line(status: int) -> bytes:
-    """The status line with its CRLF; an unregistered status has no phrase (RFC 9112 4)."""
-    return _LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+STATUS_LINES: dict[int, bytes] = _Lines(
+    {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+)
+"""By status: its line with the CRLF. Every status has one."""

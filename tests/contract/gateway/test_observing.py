@@ -235,10 +235,10 @@ async def test_a_failure_of_the_gateway_itself_is_an_answer(capfd: pytest.Captur
         assert (reply.status, reply.json["error"]["code"]) == (500, "internal_error")
         assert "a bug" not in reply.body.decode()
         del upstream.head
-        world.gateway.runtime.observe = fail  # type: ignore[method-assign,assignment]  # and one at the very end
+        world.gateway.runtime.finished = fail  # type: ignore[method-assign,assignment]  # and one at the very end
         reply = await broken(world, chat(headers="connection: close\r\n"))
         assert reply.status == 200
         assert msgspec.json.decode(reply.body)
-        del world.gateway.runtime.observe
+        del world.gateway.runtime.finished
         assert (await world.ask(chat())).status == 200
     assert "a bug" in capfd.readouterr().err

@@ -136,7 +136,7 @@ async def test_silence_behind_the_terminal_event_ends_the_stream_soon() -> None:
 
 
 @on_both_loops
-async def test_a_json_answer_to_a_stream_request_passes() -> None:
+async def test_a_json_answer_to_a_stream_request_is_no_stream() -> None:
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"}]}")
         writer.write(
@@ -149,7 +149,8 @@ async def test_a_json_answer_to_a_stream_request_passes() -> None:
         reply = await world.ask(
             post("/v1/chat/completions", {"model": "m", "stream": True, "messages": [{}]})
         )
-        assert (reply.status, reply.body) == (200, b'{"choices": []}')
+        assert (reply.status, reply.json["error"]["code"]) == (502, "upstream_error")
+        assert "without a stream" in reply.json["error"]["message"]
         assert reply.headers["content-type"] == "application/json"
 
 

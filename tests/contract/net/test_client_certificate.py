@@ -17,6 +17,7 @@ from trunkline import errors
 from trunkline.errors import Fault
 from trunkline.net.clock import Clock
 from trunkline.net.dns import ConnectFailed
+from trunkline.net.http1_client import Receiver
 from trunkline.net.pool import Pool
 from trunkline.wire.head import ResponseHead
 
@@ -44,7 +45,7 @@ def refusing(context: ssl.SSLContext) -> Generator[int]:
         thread.join()
 
 
-class Failing:
+class Failing(Receiver):
     """A receiver whose answer does not come."""
 
     def __init__(self) -> None:

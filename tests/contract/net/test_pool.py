@@ -61,12 +61,13 @@ async def test_an_idle_connection_expires(header: bytes, keep: float) -> None:
             peer.send(OK % header)
             await receiver.ended()
             assert up.pool.idle == 1
+            assert connection.fresh_until - up.clock.now == pytest.approx(keep, abs=0.5)
             if keep:
-                up.clock.now = connection.idle_since + keep - 0.01
+                up.clock.now = connection.fresh_until - 0.01
                 up.pool.expire(up.clock.now)
                 assert up.pool.take() is connection
                 up.pool.released(connection)
-            up.clock.now = connection.idle_since + keep
+            up.clock.now = connection.fresh_until
             if by_sweep:
                 up.pool.expire(up.clock.now)
                 assert up.pool.idle == 0

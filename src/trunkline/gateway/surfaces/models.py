@@ -49,9 +49,9 @@ class ModelList:
 
     async def _entries(self) -> list[Entry]:
         """All models, once each, in the order of priority."""
-        upstreams = self._runtime.candidates("")
-        assert not isinstance(upstreams, Fault), "without a model every backend is a candidate"
-        lists = await asyncio.gather(*(_entries_of(upstream) for upstream in upstreams))
+        choice = self._runtime.choose("")
+        assert not isinstance(choice, Fault), "without a model every backend is a candidate"
+        lists = await asyncio.gather(*(_entries_of(upstream) for upstream in choice.upstreams))
         merged: dict[str, Entry] = {}
         for entries in lists:
             for entry in entries:
