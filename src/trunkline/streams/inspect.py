@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 
 from trunkline.errors import CUT, EMPTY_STREAM, ERROR_IN_STREAM, INCOMPLETE, Fault
-from trunkline.wire.chunked import SMALL_SIZES
+from trunkline.wire.chunked import SIZE_LINES
 from trunkline.wire.error_body import extract_message
 from trunkline.wire.openai import (
     ABSENT,
@@ -151,7 +151,7 @@ class StreamInspector:
 
 _MAX_LESSONS = 16
 """Frames in a row that are learned for nothing: one with a random field in each event would never pay it back."""
-_PLAIN = re.compile(rb"[^\"\\\x00-\x1f]*+")
+_NOT_PLAIN = re.compile(rb"[\"\\\x00-\x1f]").search
 
 
 class ChatInspector(StreamInspector):
@@ -170,10 +170,11 @@ class ChatInspector(StreamInspector):
         self._open: set[int | None] = set()
         self._done = False
         self._lessons = 0
-        self._learned: tuple[bytes, bytes] | None = None
+        self._learned: tuple[bytes, bytes, int] | None = None
         self._tail = b""  # of the event that was learned from
-        self.frame: tuple[bytes, bytes] | None = None
-        """What stands around the text of a content event, behind it with the CRLF of a chunk; None: decode the next."""
+        self.frame: tuple[bytes, bytes, int] | None = None
+        """What stands around the text of a content event, behind it with the CRLF of a chunk, and the length of both;
+        None: decode the next."""
 
     def repeats(self, data: bytes) -> bool:
         """Whether `data`, read at the boundary of a chunk, is one chunk with one event that says nothing new.
@@ -183,18 +184,21 @@ class ChatInspector(StreamInspector):
         frame = self.frame
         if frame is None:
             return False
-        before, after = frame
-        start = data.find(b"\r\n", 1, 6) + 2
+        before, after, around = frame
+        size = len(data)
+        line = SIZE_LINES[size] if size < len(SIZE_LINES) else b""
+        start = len(line)
         if (
-            SMALL_SIZES.get(data[: start - 2]) == len(data) - start - 2
+            start
+            and data.startswith(line)
             and data.startswith(before, start)
             and data.endswith(after)
-            and _PLAIN.fullmatch(data, start + len(before), len(data) - len(after)) is not None
+            and size >= start + around
+            and _NOT_PLAIN(data, start + len(before), size - len(after)) is None
             and (data.isascii() or _is_utf8(data))
         ):
-            self._lessons = (
-                0  # this frame has paid for its lesson: `created` may change every second for hours
-            )
+            # This frame has paid for its lesson: `created` may change every second for hours.
+            self._lessons = 0
             return True
         return False
 
@@ -291,7 +295,8 @@ class ChatInspector(StreamInspector):
             and not present(chunk.usage)
         ):
             self._tail = event[end:]
-            self._learned = self.frame = (event[:start], self._tail + b"\r\n")
+            before, after = event[:start], self._tail + b"\r\n"
+            self._learned = self.frame = (before, after, len(before) + len(after))
 
     def _told(self) -> int:
         return self.events - self._done

@@ -32,6 +32,17 @@ SMALL_SIZES = {b"%x" % size: size for size in range(1, 1024)}
 _FAST = 1024 + 7  # the longest chunk of such a size
 
 
+def _size_lines() -> tuple[bytes, ...]:
+    lines = [b""] * _FAST
+    for line, size in SMALL_SIZES.items():
+        lines[len(line) + 2 + size + 2] = line + b"\r\n"
+    return tuple(lines)
+
+
+SIZE_LINES = _size_lines()
+"""By the length of a whole chunk: the size line that it begins with; b"" where there is none of that length."""
+
+
 class FramingError(ValueError):
     """The peer's framing is wrong: nothing after this point can be trusted, the connection must be closed."""
 
