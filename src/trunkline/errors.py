@@ -152,7 +152,9 @@ ERROR_IN_200 = _row("error_in_200", _U, 502, "upstream_error", _API)
 
 # What happened on the way to an upstream or back.
 DNS = _row("dns", _B, 502, "upstream_error", _API)
+EGRESS = _row("egress", _B, 502, "upstream_error", _API)
 CONNECT = _row("connect", _B, 502, "upstream_error", _API)
+PROXY = _row("proxy", _B, 502, "upstream_error", _API)
 TLS = _row("tls", _B, 502, "upstream_error", _API)
 CONNECT_TIMEOUT = _row("connect_timeout", _B, 504, "upstream_timeout", "timeout_error")
 FIRST_TOKEN_TIMEOUT = _row("first_token_timeout", _U, 504, "upstream_timeout", "timeout_error")

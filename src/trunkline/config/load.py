@@ -17,11 +17,12 @@ from trunkline.config import environment
 from trunkline.config.addresses import is_loopback
 from trunkline.config.backends import Assembler, settle_names
 from trunkline.config.bind import INVALID, Binder, Report, entry
-from trunkline.config.model import AdminSettings, FileSettings, Loaded, Settings
+from trunkline.config.model import AdminSettings, DiscoverySettings, FileSettings, Loaded, Settings
 from trunkline.config.parse import parse_file
 from trunkline.config.shapes import Shape, collect
 from trunkline.config.tree import Mapping, Node, Scalar, Sequence, is_null, replaced
 from trunkline.errors import ConfigError
+from trunkline.net.egress import EgressSettings, Named, rules_of
 from trunkline.net.listener import ServerSettings
 from trunkline.policy.keys import KeySettings
 from trunkline.routing.backend import BackendSettings
@@ -92,10 +93,24 @@ def _assemble(shape: Shape, environ: Environ[str, str], base: Path, report: Repo
         )
     server = _with_tls_files(values.get("server", ServerSettings()), root, base, report)
     settings = Settings(
-        server=server, admin=values.get("admin", AdminSettings()), keys=keys, backends=backends
+        server=server,
+        admin=values.get("admin", AdminSettings()),
+        egress=_with_sound_networks(values.get("egress", EgressSettings()), root, report),
+        discovery=values.get("discovery", DiscoverySettings()),
+        data_dir=_data_dir(values.get("data_dir"), environ, base),
+        keys=keys,
+        backends=backends,
     )
     _check_ports(settings, root, report)
     return settings
+
+
+def _with_sound_networks(egress: EgressSettings, root: Mapping, report: Report) -> EgressSettings:
+    try:
+        rules_of(egress, Named.LOCALLY)
+    except ConfigError as error:
+        report.error(_place(root, "egress"), str(error))
+    return egress
 
 
 def _backends(shape: Shape, environ: Environ[str, str], base: Path, report: Report) -> list[BackendSettings]:
@@ -169,6 +184,18 @@ def _with_tls_files(server: ServerSettings, root: Mapping, base: Path, report: R
     if server.tls_key_path is not None and server.tls_cert_path is None:
         report.error(_place(root, "server", "tls_key_path"), "server.tls_key_path: needs tls_cert_path too")
     return server
+
+
+def _data_dir(written: str | None, environ: Environ[str, str], base: Path) -> str | None:
+    """The folder for what survives a restart (XDG Base Directory Specification); None: there is no home either."""
+    if written is not None:
+        return str(base / Path(written).expanduser())
+    data_home, home = environ.get("XDG_DATA_HOME", ""), environ.get("HOME", "")
+    if not data_home.startswith("/"):  # "If [...] relative, consider the path invalid and ignore it."
+        if not home.startswith("/"):
+            return None
+        data_home = f"{home}/.local/share"
+    return f"{data_home}/trunkline"
 
 
 def _position(line: str) -> tuple[int, int]:

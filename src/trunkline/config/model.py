@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from trunkline.net.egress import EgressSettings
 from trunkline.net.listener import ServerSettings
 from trunkline.policy.keys import KeySettings
 from trunkline.routing.backend import BackendSettings
@@ -24,14 +25,28 @@ class AdminSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 picks a free one.")] = 8081
 
 
+class DiscoverySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the backends' lists of models are kept up to date."""
+
+    interval: Annotated[
+        float,
+        Meta(ge=0, description="Seconds between two questions to a backend (a tenth more or less); 0: none."),
+    ] = 300.0
+    timeout: Annotated[float, Meta(gt=0, description="Seconds that a backend has for its list.")] = 10.0
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the program runs on, complete and checked.
 
     `passthrough`: started from TARGET_BASE_URL, so every path and method is forwarded to the one backend.
+    `data_dir` None: nothing is kept over a restart.
     """
 
     server: ServerSettings = ServerSettings()
     admin: AdminSettings = AdminSettings()
+    egress: EgressSettings = EgressSettings()
+    discovery: DiscoverySettings = DiscoverySettings()
+    data_dir: str | None = None
     keys: list[KeySettings] = []
     backends: list[BackendSettings] = []
     passthrough: bool = False
@@ -84,6 +99,17 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     server: Annotated[ServerSettings, Meta(description="The data port.")] = ServerSettings()
     admin: Annotated[AdminSettings, Meta(description="The admin port.")] = AdminSettings()
+    egress: Annotated[EgressSettings, Meta(description="Which addresses may be called.")] = EgressSettings()
+    discovery: Annotated[
+        DiscoverySettings, Meta(description="How the backends' lists of models are kept up to date.")
+    ] = DiscoverySettings()
+    data_dir: Annotated[
+        str | None,
+        Meta(
+            description="Folder for what survives a restart. Default: $XDG_DATA_HOME/trunkline, "
+            "else ~/.local/share/trunkline."
+        ),
+    ] = None
     keys: Annotated[
         list[KeySettings],
         Meta(description="Who may call; without keys the gateway is open on loopback only."),

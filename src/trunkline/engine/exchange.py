@@ -18,6 +18,7 @@ from trunkline.engine.deadlines import NEVER, Due, due
 from trunkline.engine.ending import error_answer, may_say_error
 from trunkline.engine.recording import attempt_record, usage_record
 from trunkline.engine.relay import Relay
+from trunkline.engine.shaping import shape
 from trunkline.engine.sink import Sink
 from trunkline.engine.upload import Upload
 from trunkline.errors import (
@@ -61,6 +62,9 @@ class Exchange:
     _fresh = False  # an idle connection was stale: replace it once
     _replaced = False
     _opening: asyncio.Task[None] | None = None
+    _authorization = b""  # the line of a token, where the backend wants one
+    _renewed = False  # the backend refused a token: there was another
+    _notes: tuple[str, ...] = ()  # what the present attempt's request was changed in
     committed = False
     _head_sent = False
     _over = False
@@ -99,14 +103,18 @@ class Exchange:
         return self._runtime.naming(self.call.model, self._upstream, attempts)
 
     @property
+    def own_errors(self) -> bool:
+        """Whether an upstream's error may be put in other words: not where all is forwarded as it is."""
+        return not self._runtime.settings.passthrough
+
+    @property
     def own_credential(self) -> bool:
         """Whether the present backend gets the gateway's credential, not the client's."""
         return self._upstream.own_credential
 
     def masked(self, body: bytes) -> bytes:
         """An upstream's error body without the credential it got: some quote the key that they refuse."""
-        key = self._upstream.settings.api_key.encode()
-        return body.replace(key, b"***") if key else body
+        return self._upstream.mask(body)
 
     def timings(self) -> tuple[float, float]:
         """Seconds since the call came, and since the present attempt was sent."""
@@ -116,11 +124,16 @@ class Exchange:
     def start(self) -> None:
         """Send the first attempt, at once if a connection is open."""
         self._runtime.live.add(self)
+        upstream = self._upstream
         if self._upload is not None:
             self._sink.pause_body(True)  # until there is a connection
-        elif (connection := self._upstream.pool.take()) is not None:
-            self._send(connection)
-            return
+        else:
+            authorization = b"" if upstream.oauth is None else upstream.oauth.header(self._started)
+            # None: a token has to be fetched.
+            if authorization is not None and (connection := upstream.pool.take()) is not None:
+                self._authorization = authorization
+                self._send(connection)
+                return
         self._opening = asyncio.get_running_loop().create_task(self._open())
 
     # attempts
@@ -132,19 +145,13 @@ class Exchange:
                 # A streamed body cannot be sent twice, so it is never sent on a connection that may be stale.
                 fresh = self._fresh or self._upload is not None
                 self._tried_at = self._runtime.clock.read()
-                try:
-                    connection = await self._upstream.pool.open(fresh=fresh)
-                except ConnectFailed as failed:
-                    fault = failed.fault
-                else:
-                    if not connection.closed:
-                        self._opening = None
-                        self._runtime.clock.read()  # for what is timed from here on
-                        self._send(connection)
-                        return
-                    # It was lost between the moment it was had and this one.
-                    kind = STALE if connection.used else RESET
-                    fault = Fault(kind, "the upstream closed the connection before the request was sent")
+                connection = await self._connect(fresh=fresh)
+                if not isinstance(connection, Fault):
+                    self._opening = None
+                    self._runtime.clock.read()  # for what is timed from here on
+                    self._send(connection)
+                    return
+                fault = connection
                 self._note(fault, None)
                 if not self._next(fault):
                     self._opening = None
@@ -154,18 +161,44 @@ class Exchange:
             self._opening = None
             self.broke(error)
 
+    async def _connect(self, *, fresh: bool) -> ClientConnection | Fault:
+        """A token, if the backend wants one, and a connection."""
+        upstream = self._upstream
+        authorization = await upstream.authorization()
+        if isinstance(authorization, Fault):
+            return authorization
+        self._authorization = authorization
+        try:
+            connection = await upstream.pool.open(fresh=fresh)
+        except ConnectFailed as failed:
+            return failed.fault
+        if not connection.closed:
+            return connection
+        # It was lost between the moment it was had and this one.
+        kind = STALE if connection.used else RESET
+        return Fault(kind, "the upstream closed the connection before the request was sent")
+
     def _send(self, connection: ClientConnection) -> None:
         upstream = self._upstream
         call = self.call
         upload = self._upload
+        body = call.body
+        if call.fields is not None:
+            shaped = shape(upstream, call, call.fields)
+            if isinstance(shaped, Fault):
+                upstream.pool.released(connection)
+                self._note(shaped, None)
+                self._finish(shaped)
+                return
+            body, self._notes = shaped
         if upload is not None:
             length = upload.length
         else:
-            length = self._body_size
+            length = len(body)
             if not length and call.method not in _WITH_BODY:
                 length = None
         try:
-            head = upstream.head(call, length)
+            head = upstream.head(call, length, self._authorization)
         except ValueError as error:
             connection.abort()
             fault = Fault(INVALID_REQUEST, str(error))
@@ -175,11 +208,11 @@ class Exchange:
         self._relay = relay = Relay(self, connection)
         no_body = call.method == b"HEAD"
         if upload is None:
-            connection.send(head, call.body, relay, no_body=no_body)
+            connection.send(head, body, relay, no_body=no_body)
         else:
             upload.sent = True
             self._sink.pause_body(False)  # before anything is written: the upstream may not take it all
-            connection.send(head, upload.frame(call.body), relay, no_body=no_body, partial=True)
+            connection.send(head, upload.frame(body), relay, no_body=no_body, partial=True)
             upload.begin(connection)
         self._tried_at = relay.sent_at
         if self.events_asked and self._index + 1 < len(self._choice.upstreams):
@@ -205,11 +238,17 @@ class Exchange:
         if fault.kind is STALE and not self._replaced:
             self._replaced = self._fresh = True
             return True
+        oauth = self._upstream.oauth
+        if oauth is not None and fault.http_status == 401 and not self._renewed:
+            self._renewed = True
+            if oauth.invalidate(self._authorization):
+                return True
         if not tries_next(fault.kind) or self._index + 1 >= len(self._choice.upstreams):
             return False
         self._index += 1
         self._upstream = self._choice.upstreams[self._index]
-        self._fresh = self._replaced = False
+        self._fresh = self._replaced = self._renewed = False
+        self._notes = ()
         self._first_token_at = NEVER
         return True
 
@@ -227,6 +266,7 @@ class Exchange:
         """Content is about to be sent: no other backend from here on, so the request need not be kept."""
         self.committed = True
         self.call.body = b""
+        self.call.fields = None
         self._sink.release()
         if not self._head_sent:
             self._head_sent = True

@@ -1,16 +1,20 @@
-"""A small GET of the gateway's own to a backend: model lists and health.
+"""A small request of the gateway's own: model lists, health, tokens.
 
 Owns one bounded question and its answer. Does not own what clients ask (exchange.py). Off the hot path, so it may
 await and use timers.
 """
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from trunkline.engine.upstream import Upstream
-from trunkline.errors import CONNECT_TIMEOUT, RESET, Answer, Fault
+from trunkline.errors import CONNECT_TIMEOUT, MALFORMED, RESET, Answer, Fault
 from trunkline.net.dns import ConnectFailed
 from trunkline.net.http1_client import ClientConnection, Receiver
+from trunkline.net.pool import Pool
 from trunkline.wire.head import Headers, ResponseHead
+
+if TYPE_CHECKING:
+    from trunkline.engine.upstream import Upstream
 
 MAX_ANSWER = 4 * 1024 * 1024  # bytes; OpenRouter's list of models is about 600 KB
 
@@ -18,20 +22,22 @@ MAX_ANSWER = 4 * 1024 * 1024  # bytes; OpenRouter's list of models is about 600 
 class _Question:
     """What a request head is made of (engine.upstream)."""
 
-    method = b"GET"
-
-    def __init__(self, target: bytes) -> None:
+    def __init__(self, method: bytes, target: bytes, headers: Headers) -> None:
+        self.method = method
         self.target = target
-        self.headers: Headers = []
+        self.headers = headers
         self.starts: dict[str, bytes] = {}
 
 
 class _Collector(Receiver):
     """Receives an answer whole."""
 
-    def __init__(self, connection: ClientConnection, outcome: "asyncio.Future[Answer | Fault]") -> None:
+    def __init__(
+        self, connection: ClientConnection, outcome: "asyncio.Future[Answer | Fault]", limit: int
+    ) -> None:
         self._connection = connection
         self._outcome = outcome
+        self._limit = limit
         self._head: ResponseHead | None = None
         self._body = bytearray()
 
@@ -41,9 +47,9 @@ class _Collector(Receiver):
 
     def on_body(self, data: bytes) -> None:
         self._body += data
-        if len(self._body) > MAX_ANSWER:
+        if len(self._body) > self._limit:
             self._connection.abort()
-            self._settle(None)
+            self._settle(Fault(MALFORMED, f"the answer is longer than {self._limit} bytes"))
 
     def on_end(self, framed: bool) -> None:
         del framed  # a list that was cut is not JSON
@@ -53,7 +59,7 @@ class _Collector(Receiver):
         self._settle(fault)
 
     def on_upstream_writable(self, writable: bool) -> None:
-        """A head fits into any buffer."""
+        """Nobody waits to write more."""
 
     def _settle(self, fault: Fault | None) -> None:
         if self._outcome.done():
@@ -64,22 +70,52 @@ class _Collector(Receiver):
             self._outcome.set_result(fault)
 
 
-async def fetch(upstream: Upstream, target: bytes, timeout: float) -> Answer | Fault:
-    """GET a gateway path from a backend within `timeout` seconds; what went wrong is a fault."""
+async def fetch(
+    upstream: "Upstream",
+    target: bytes,
+    timeout: float,
+    *,
+    method: bytes = b"GET",
+    headers: Headers | None = None,
+    body: bytes = b"",
+) -> Answer | Fault:
+    """Ask a backend, with its credential, at a gateway path, within `timeout` seconds; what went wrong is a fault.
+
+    `headers`: names in lower case; a body needs its content-type there.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            authorization = await upstream.authorization()
+            if isinstance(authorization, Fault):
+                return authorization
+            question = _Question(method, target, headers or [])
+            head = upstream.head(question, len(body) if method == b"POST" else None, authorization)
+            return await _ask(upstream.probes, head, body, MAX_ANSWER)
+    except TimeoutError:
+        return Fault(CONNECT_TIMEOUT, f"no answer within {timeout:g} s")
+
+
+async def ask(pool: Pool, head: bytes, body: bytes, timeout: float, limit: int) -> Answer | Fault:
+    """Send a request and take an answer of at most `limit` bytes within `timeout` seconds."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await _ask(pool, head, body, limit)
+    except TimeoutError:
+        return Fault(CONNECT_TIMEOUT, f"no answer within {timeout:g} s")
+
+
+async def _ask(pool: Pool, head: bytes, body: bytes, limit: int) -> Answer | Fault:
     outcome: asyncio.Future[Answer | Fault] = asyncio.get_running_loop().create_future()
     connection: ClientConnection | None = None
     try:
-        async with asyncio.timeout(timeout):
-            connection = await upstream.probes.open(fresh=True)
-            if connection.closed:
-                return Fault(RESET, "the upstream closed the connection before the request was sent")
-            head = upstream.head(_Question(target), None)
-            connection.send(head, b"", _Collector(connection, outcome))
-            return await outcome
+        connection = await pool.open(fresh=True)
+        if connection.closed:
+            return Fault(RESET, "the upstream closed the connection before the request was sent")
+        connection.clock.read()
+        connection.send(head, body, _Collector(connection, outcome, limit))
+        return await outcome
     except ConnectFailed as failed:
         return failed.fault
-    except TimeoutError:
-        return Fault(CONNECT_TIMEOUT, f"no answer within {timeout:g} s")
     finally:
         # Once it was answered the connection is back in its pool, perhaps in use again.
         if connection is not None and (outcome.cancelled() or not outcome.done()):

@@ -18,6 +18,7 @@ from trunkline.engine.answer_head import EVENTS, JSON, derive
 from trunkline.engine.whole import check_empty, check_json
 from trunkline.errors import CUT, MALFORMED, Answer, Fault
 from trunkline.net.http1_client import ClientConnection
+from trunkline.providers import overflow
 from trunkline.routing.faults import classify
 from trunkline.streams.inspect import INSPECTORS, ChatInspector, StreamInspector
 from trunkline.wire.encoding import BadEncodingError, Inflater
@@ -96,6 +97,7 @@ class Relay:
     _usage: msgspec.Raw = ABSENT
     _phase = _WAITING
     _length = UNTIL_CLOSE
+    _held: list[bytes]
     _held_size = 0
     _inspector: StreamInspector | None = None
     _inflater: Inflater | None = None
@@ -108,7 +110,6 @@ class Relay:
         self.connection = connection
         # `last_at`: when the upstream last gave a sign of life.
         self.sent_at = self.last_at = connection.clock.now  # the request is being written
-        self._held: list[bytes] = []
 
     def __repr__(self) -> str:
         return f"<Relay {('waiting', 'whole', 'events', 'raw', 'over')[self._phase]}, {self.bytes_in} bytes>"
@@ -200,6 +201,7 @@ class Relay:
 
     def on_head(self, head: ResponseHead, length: int) -> None:
         self.head = head
+        self._held = []
         self._length = length
         self.status = head.status
         self.first_byte_at = self.last_at = self.connection.clock.read()
@@ -342,13 +344,19 @@ class Relay:
         assert head is not None
         body = self._take_held()
         if head.status >= 300 and head.status != 304:
-            retry_after = parse_retry_after(head.fields, now=time.time())
-            answer = Answer(head.status, head.headers, self._owner.masked(body))
-            self._owner.settled(
-                self, classify(answer, retry_after, own_credential=self._owner.own_credential)
-            )
+            self._owner.settled(self, self._refusal(head, body))
             return
         self._settle_whole(body, framed)
+
+    def _refusal(self, head: ResponseHead, body: bytes) -> Fault:
+        """What an error answer means."""
+        body = self._owner.masked(body)
+        return classify(
+            Answer(head.status, head.headers, body),
+            parse_retry_after(head.fields, time.time(), body),
+            own_credential=self._owner.own_credential,
+            overflow=overflow.read(head.status, body),
+        )
 
     def _settle_whole(self, body: bytes, framed: bool) -> None:
         """A success that is here whole: the client's, if it is what it claims to be."""
@@ -368,9 +376,7 @@ class Relay:
         """A long JSON answer is passed on as it comes; of a long error only the status is."""
         if self.status >= 300:
             assert self.head is not None
-            answer = Answer(self.status, self.head.headers, self._take_held())
-            retry_after = parse_retry_after(self.head.fields, now=time.time())
-            fault = classify(answer, retry_after, own_credential=self._owner.own_credential)
+            fault = self._refusal(self.head, self._take_held())
             message = f"the upstream answered {self.status} with more than {MAX_ERROR} bytes"
             self.fail(msgspec.structs.replace(fault, message=message, answer=None))
             return

@@ -9,17 +9,20 @@ import os
 import sys
 import traceback
 from collections import deque
+from time import monotonic
 
 import msgspec
 
 from trunkline.config.addresses import is_loopback
 from trunkline.config.model import Settings
+from trunkline.credentials.oauth2 import Tokens
 from trunkline.engine.answer_head import naming_lines
 from trunkline.engine.exchange import Exchange
 from trunkline.engine.upstream import Upstream
-from trunkline.errors import Fault
+from trunkline.engine.way import ground
+from trunkline.errors import INVALID_REQUEST, Fault
 from trunkline.net.clock import Clock
-from trunkline.net.dns import Resolver
+from trunkline.net.egress import Listening
 from trunkline.policy.keys import Keyring
 from trunkline.policy.record import UsageRecord
 from trunkline.routing.plan import Plan
@@ -43,10 +46,15 @@ CHARS_PER_TOKEN = 4.0
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
-    """Who is asked for one model, first one first; `naming`: the header lines that name the first one."""
+    """Who is asked for one model, first one first; `naming`: the header lines that name the first one.
+
+    `touched`: fields of a request that one of them may want changed; `fills`: one may fill in the model.
+    """
 
     upstreams: tuple[Upstream, ...]
     naming: bytes
+    touched: frozenset[str]
+    fills: bool
 
 
 class Runtime:
@@ -55,10 +63,13 @@ class Runtime:
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings
         self.clock = Clock(loop)
-        self.resolver = Resolver()
+        self.listening: list[Listening] = []
+        """Where this process listens: whoever opens a listener says so. Backends are not called there."""
+        self.ground = ground(settings.egress, lambda: self.listening)
+        self.tokens = Tokens(monotonic)
         self.keyring = Keyring(settings.keys)
         self.plan = Plan(settings.backends)
-        self.upstreams = [Upstream(item, self.clock, self.resolver) for item in settings.backends]
+        self.upstreams = [Upstream(item, self.clock, self.ground, self.tokens) for item in settings.backends]
         self.live: set[Exchange] = set()
         self._unrecorded: list[Exchange] = []
         self._records: deque[UsageRecord] = deque(maxlen=RECORDS)
@@ -68,7 +79,7 @@ class Runtime:
         self.exposes = is_loopback(settings.server.host) if expose is None else expose
         self._prefix = f"req_{os.urandom(5).hex()}".encode()
         self._counter = itertools.count(1)
-        self._choices: dict[str, Choice] = {}
+        self._choices: dict[str, dict[str, Choice]] = {}
         self.clock.join(self._sweep)
 
     def __repr__(self) -> str:
@@ -90,18 +101,31 @@ class Runtime:
         self._record()
         return self._metrics
 
-    def choose(self, model: str) -> Choice | Fault:
-        """The backends to try for a model."""
-        choice = self._choices.get(model)
-        if choice is None:
-            chosen = self.plan.candidates(model)
-            if isinstance(chosen, Fault):
-                return chosen
-            upstreams = tuple(self.upstreams[index] for index in chosen)
-            choice = Choice(upstreams, self.naming(model, upstreams[0], 1))
-            if len(self._choices) >= MAX_CHOICES:
-                self._choices.clear()
-            self._choices[model] = choice
+    def choices(self, needs: str = "") -> dict[str, Choice]:
+        """What `choose` has found, by model: to be looked at first."""
+        return self._choices.setdefault(needs, {})
+
+    def choose(self, model: str, needs: str = "") -> Choice | Fault:
+        """The backends to try for a model. `needs`: the surface that they must speak beside chat completions."""
+        chosen = self.plan.candidates(model)
+        if isinstance(chosen, Fault):
+            return chosen
+        upstreams = tuple(self.upstreams[index] for index in chosen)
+        able = tuple(upstream for upstream in upstreams if not needs or upstream.speaks(needs))
+        if not able:
+            what = f"the model `{model[:100]}`" if model else "this gateway"
+            message = f"no backend of {what} speaks /v1/{needs}; use /v1/chat/completions"
+            return Fault(INVALID_REQUEST, message, code="unsupported_endpoint")
+        choice = Choice(
+            able,
+            self.naming(model, able[0], 1),
+            frozenset[str]().union(*(upstream.touched(model) for upstream in able)),
+            not model and any(upstream.fills for upstream in able),
+        )
+        known = self.choices(needs)
+        if len(known) >= MAX_CHOICES:
+            known.clear()
+        known[model] = choice
         return choice
 
     def naming(self, model: str, upstream: Upstream, attempts: int) -> bytes:
@@ -173,8 +197,9 @@ class Runtime:
         for upstream in self.upstreams:
             upstream.pool.close()
             upstream.probes.close()
+        self.tokens.close()
         self.clock.stop()
-        self.resolver.close()
+        self.ground.resolver.close()
 
     def _sweep(self, now: float) -> None:
         if self._unrecorded:

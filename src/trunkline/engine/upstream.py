@@ -1,7 +1,7 @@
 """One backend as the engine uses it on one event loop: its connections and the heads of its requests.
 
 Owns what is sent to the backend in front of a body: target, credential, which client headers go on. Does not own
-connections (net/pool.py) nor when a request is sent (engine/exchange.py).
+connections (net/pool.py), the way to them (way.py) nor when a request is sent (engine/exchange.py).
 
 A client's own credential never goes upstream, except where the backend is a pure pass-through.
 """
@@ -9,13 +9,18 @@ A client's own credential never goes upstream, except where the backend is a pur
 from typing import Protocol
 
 from trunkline.config.addresses import is_near
+from trunkline.credentials.base import Credential, mask
+from trunkline.credentials.oauth2 import ClientCredentials, Tokens
+from trunkline.credentials.static import StaticCredential
+from trunkline.engine.token_sender import token_sender
+from trunkline.engine.way import Ground, connector, way_of
+from trunkline.errors import Fault
 from trunkline.net.clock import Clock
-from trunkline.net.connector import Connector
-from trunkline.net.dns import Resolver
 from trunkline.net.pool import Pool
-from trunkline.net.tls import client_context
-from trunkline.net.url import BaseUrl, join_raw, parse_base_url
-from trunkline.providers.registry import find
+from trunkline.net.url import BaseUrl, azure_base, join_raw, parse_base_url
+from trunkline.providers.base import Profile
+from trunkline.providers.registry import PROVIDERS, find
+from trunkline.providers.shape import Shaper, shaper
 from trunkline.routing.backend import BackendSettings
 from trunkline.wire.head import CHUNKED, Headers, hop_by_hop
 
@@ -32,7 +37,7 @@ MAX_PROBES = 4  # connections of the gateway's own to one backend
 _MAX_LINES = 256  # request lines that are kept; there are a dozen routes, the rest is what clients make up
 
 
-class _Sendable(Protocol):
+class Sendable(Protocol):
     """The part of a call that its head is made of."""
 
     @property
@@ -48,36 +53,64 @@ class _Sendable(Protocol):
 
 
 class Upstream:
-    """A backend with its pool."""
+    """A backend with its pool. Raises ConfigError if a file or URL of its settings cannot be used."""
 
-    def __init__(self, settings: BackendSettings, clock: Clock, resolver: Resolver) -> None:
+    def __init__(self, settings: BackendSettings, clock: Clock, on: Ground, tokens: Tokens) -> None:
         self.settings = settings
         self.name = settings.name
-        self.base: BaseUrl = parse_base_url(settings.url)
-        context = client_context(settings) if self.base.scheme == "https" else None
-        connector = Connector(self.base, context, resolver, settings.timeouts.connect)
-        self.pool = Pool(connector, clock, settings.max_connections, self.base.address)
-        # The gateway's own questions (health, model lists) must not wait behind calls, nor take their places.
-        self.probes = Pool(connector, clock, MAX_PROBES, self.base.address)
-        self.own_credential = not settings.forward_authorization
-        profile = find(settings.provider)
-        self.local = profile is not None and (
-            profile.local or (profile.local_when_private and is_near(self.base.host))
+        self.row: Profile = find(settings.provider) or PROVIDERS["openai_compat"]
+        self.base: BaseUrl = azure_base(
+            parse_base_url(settings.url), settings.deployment_name, settings.api_version
         )
+        self.connector = connector(settings, self.base, on)
+        self.pool = Pool(self.connector, clock, settings.max_connections, self.base.address)
+        # The gateway's own questions (health, model lists) must not wait behind calls, nor take their places.
+        self.probes = Pool(self.connector, clock, MAX_PROBES, self.base.address)
+        self.own_credential = not settings.forward_authorization
+        self.oauth = _oauth(settings, clock, on, tokens)
+        """Whose token every request carries; None: the credential does not change, and is part of each head."""
+        self.local = self.row.local or (self.row.local_when_private and is_near(self.base.host))
+        self.shaper: Shaper | None = shaper(
+            self.row,
+            strict_params=settings.strict_params,
+            openai_strict=settings.openai_strict,
+            max_tokens_param_name=settings.max_tokens_param_name,
+            deployment_name=settings.deployment_name,
+        )
+        self.fills = bool(settings.default_model or settings.default_embedding_model)
+        """Whether it has a model for requests that name none."""
         own = {name.lower(): value for name, value in settings.headers.items()}
-        if settings.api_key:
-            own.setdefault("authorization", f"Bearer {settings.api_key}")
         if settings.organization:
             own.setdefault("openai-organization", settings.organization)
-        self._own = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in own.items())
-        dropped = _OWN_HOP | {name.encode("latin-1") for name in own}
+        self._own = own
+        self._polite = {
+            name.encode(): value.encode() for name, value in self.row.headers.items() if name not in own
+        }
         self._lines: dict[tuple[bytes, bytes], bytes] = {}
+        dropped = _OWN_HOP | {name.encode("latin-1") for name in own}
         self._dropped = dropped if settings.forward_authorization else dropped | _CREDENTIALS
+        self._secrets = tuple(secret.encode() for secret in (settings.api_key, settings.client_secret or ""))
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name} {self.base.address} {self.pool!r}>"
 
-    def head(self, call: _Sendable, length: int | None) -> bytes:
+    def speaks(self, surface: str) -> bool:
+        """Whether it has the API of a surface beside chat completions: `responses` or `messages`."""
+        return surface in self.row.surfaces
+
+    def touched(self, model: str) -> frozenset[str]:
+        """The fields of which one must be in a request for `model` for `shaping.shape` to change it."""
+        return frozenset() if self.shaper is None else self.shaper.touched(model)
+
+    def mask(self, text: bytes) -> bytes:
+        """An upstream's own words without the credentials that it was sent: some quote the key that they refuse."""
+        return mask(self.oauth.mask(text) if self.oauth is not None else text, self._secrets)
+
+    async def authorization(self) -> bytes | Fault:
+        """The credential's line where it is not part of the head; a fault if there is none to be had."""
+        return b"" if self.oauth is None else await self.oauth.obtain()
+
+    def head(self, call: Sendable, length: int | None, authorization: bytes = b"") -> bytes:
         """The request head for a call. `length`: of the body, -1 chunked, None no body.
 
         Raises ValueError if the client's target cannot be put below the base URL.
@@ -86,29 +119,53 @@ class Upstream:
         if start is None:
             start = call.starts[self.name] = self._start(call)
         if length is None:
-            return start + b"\r\n"
+            return b"%b%b\r\n" % (start, authorization)
         if length == CHUNKED:
-            return start + b"transfer-encoding: chunked\r\n\r\n"
-        return b"%bcontent-length: %d\r\n\r\n" % (start, length)
+            return b"%b%btransfer-encoding: chunked\r\n\r\n" % (start, authorization)
+        return b"%b%bcontent-length: %d\r\n\r\n" % (start, authorization, length)
 
-    def _start(self, call: _Sendable) -> bytes:
+    def _start(self, call: Sendable) -> bytes:
         """The head but for the framing of the body."""
         headers = call.headers
         dropped = self._dropped | hop_by_hop(headers)
-        passed = b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] not in dropped])
+        passed = [pair for pair in headers if pair[0] not in dropped]
+        names = {name for name, _ in passed}
+        passed += [(name, value) for name, value in self._polite.items() if name not in names]
         line = self._lines.get((call.method, call.target))
         if line is None:
             line = self._line(call.method, call.target)
-        return line + passed
+        return line + b"".join([b"%b: %b\r\n" % pair for pair in passed])
 
     def _line(self, method: bytes, target: bytes) -> bytes:
         """The request line and the lines that every request of it has."""
+        own = "".join(f"{name}: {value}\r\n" for name, value in self._own.items()).encode("latin-1")
+        if self.oauth is None:
+            path = target.partition(b"?")[0].decode("latin-1")
+            credential = StaticCredential(self.row.auth_at(path, self.settings.auth), self.settings.api_key)
+            authorization = credential.header(0.0)
+            # A header of the settings is what somebody wrote there on purpose.
+            if authorization.partition(b":")[0].decode() not in self._own:
+                own += authorization
         line = b"%b %b HTTP/1.1\r\nhost: %b\r\naccept-encoding: identity\r\n%b" % (
             method,
             join_raw(self.base, target),
             self.base.host_header,
-            self._own,
+            own,
         )
         if len(self._lines) < _MAX_LINES:
             self._lines[method, target] = line
         return line
+
+
+def _oauth(settings: BackendSettings, clock: Clock, on: Ground, tokens: Tokens) -> Credential | None:
+    if not (settings.client_id and settings.client_secret and settings.token_url):
+        return None
+    client = ClientCredentials(
+        token_url=settings.token_url,
+        client_id=settings.client_id,
+        client_secret=settings.client_secret,
+        scope=settings.token_scope or "",
+        margin=settings.token_refresh_margin,
+        timeout=settings.timeouts.connect,
+    )
+    return tokens.credential(client, token_sender(settings, clock, on), way_of(settings))

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trunkline.errors import CUT, ERROR_IN_200, MALFORMED, Fault
-from trunkline.wire.error_body import extract_message
+from trunkline.errors import CUT, MALFORMED, Answer, Fault
+from trunkline.providers import overflow
+from trunkline.routing.faults import classify
 from trunkline.wire.openai import decode_whole
+from trunkline.wire.retry_after import parse_retry_after
 from trunkline.wire.values import SSE_SURFACES, UNLISTED
 
 if TYPE_CHECKING:
@@ -48,6 +50,11 @@ def check_json(owner: "Owner", body: bytes, *, framed: bool) -> Fault | msgspec.
         return Fault(MALFORMED if framed else CUT, "the upstream's answer says it is JSON and is not")
     # Elsewhere an object with an `error` may be a thing that failed (a job, a stored response), truly told.
     if whole.object == "error" or (whole.error and (whole.object is None or call.surface not in UNLISTED)):
-        info = extract_message(owner.masked(body))
-        return Fault(ERROR_IN_200, f"the upstream answered 200 with an error: {info.message}")
+        body = owner.masked(body)
+        return classify(
+            Answer(200, [], body),
+            parse_retry_after({}, body=body),
+            own_credential=owner.own_credential,
+            overflow=overflow.read(200, body),
+        )
     return whole.usage if len(whole.usage) > _NULL else whole.timings

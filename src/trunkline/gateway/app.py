@@ -43,6 +43,7 @@ class Gateway:
         """Listen on both ports; ConfigError if one cannot be had."""
         await self.server.start()
         await self.admin.start()
+        self.runtime.listening = [*self.server.addresses, *self.admin.addresses]
 
     async def stop(self) -> None:
         """Let running calls finish for `drain_timeout`, then cut them; close everything."""

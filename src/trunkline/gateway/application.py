@@ -32,6 +32,8 @@ from trunkline.wire.head import RequestHead
 from trunkline.wire.values import UNLISTED, Call
 
 _ALL_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+# What a backend must speak to be asked; chat completions and what belongs to it are spoken by all.
+_NEEDS = {"responses": "responses", "messages": "messages", "messages/other": "messages"}
 PEEK = 64 * 1024
 """Bytes of a form that are looked at for its `model` field before the rest streams through."""
 
@@ -171,6 +173,8 @@ class _Entry:
         # What goes into each call of this head.
         self._runtime = app.runtime
         self._surface = route.operation.surface
+        self._needs = _NEEDS.get(self._surface, "")
+        self._choices = app.runtime.choices(self._needs)
         self._method = head.method
         self._headers = head.headers
         self._key_name = key.name
@@ -199,9 +203,15 @@ class _Entry:
             fault = self._not_allowed(parsed)
             if fault is not None:
                 return self.refuse(connection, fault, model)
-        choice = runtime.choose(model)
-        if isinstance(choice, Fault):
-            return self.refuse(connection, choice, model)
+        choice = self._choices.get(model)
+        if choice is None:
+            found = runtime.choose(model, self._needs)
+            if isinstance(found, Fault):
+                return self.refuse(connection, found, model)
+            choice = found
+        fields = parsed.fields
+        if fields is not None and choice.touched.isdisjoint(fields) and not choice.fills:
+            fields = None  # no backend wants any of it changed
         call = Call(
             runtime.next_id(),
             self._surface,
@@ -216,6 +226,7 @@ class _Entry:
             length,
             self.extra,
             self._starts,
+            fields,
         )
         exchange = Exchange(runtime, call, connection, choice)
         connection.adopt(exchange)

@@ -31,9 +31,6 @@ from trunkline.net.url import BaseUrl
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
-# There is no kind of its own yet.
-EGRESS = errors.CONNECT
-
 
 class Connector:
     """Makes connections to one upstream.
@@ -153,7 +150,7 @@ class Connector:
 
 
 def _refused(leg: Leg, why: str) -> ConnectFailed:
-    return ConnectFailed(Fault(EGRESS, f"egress to {leg.address} refused: {why}"))
+    return ConnectFailed(Fault(errors.EGRESS, f"egress to {leg.address} refused: {why}"))
 
 
 def is_of_this_machine(ip: str) -> bool:

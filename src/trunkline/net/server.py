@@ -43,6 +43,12 @@ class Server:
         """Client connections, with those whose TLS handshake is not over."""
         return len(self.shared.connections) + len(self._handshakes)
 
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """IP address and port of each listening socket."""
+        sockets = () if self._server is None else self._server.sockets
+        return [item.getsockname()[:2] for item in sockets]
+
     async def start(self) -> None:
         """Listen; ConfigError if the address cannot be had."""
         settings = self.shared.settings

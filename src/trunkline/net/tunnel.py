@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-from trunkline.errors import CONNECT, Fault
+from trunkline.errors import PROXY, Fault
 from trunkline.net.dns import ConnectFailed
 from trunkline.net.proxy import Proxy
 from trunkline.net.tls import tls_fault
@@ -22,8 +22,6 @@ from trunkline.wire.head import parse_response
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
-# There is no kind of its own yet.
-PROXY = CONNECT
 # How long a closed TLS transport waits for the server's close_notify. The default of 30 s would keep a socket open
 # that nobody owns: of a connect cancelled just as the handshake ends, to a server that does not answer.
 CLOSE_NOTIFY = 0.5

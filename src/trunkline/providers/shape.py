@@ -66,6 +66,11 @@ class Shaper(msgspec.Struct, frozen=True, kw_only=True):
             shaped = _renamed(shaped, renames, limit, notes)
         return Shaped(shaped, tuple(notes))
 
+    def touched(self, model: str) -> frozenset[str]:
+        """The fields of which one must be in a chat request for `model` for `shape` to change it."""
+        limit = self._limit(model)
+        return self.refuses if limit is None else self.refuses | {_OLD, _NEW} - {limit}
+
     def _limit(self, model: str) -> str | None:
         """The name that the token limit must have; None: whatever it has."""
         if self.limit_name is not None:

@@ -51,6 +51,8 @@ class ParsedBody(msgspec.Struct, gc=False):
     body: bytes
     lists_models: bool = False
     """It has a `models` field: some providers try these models too (OpenRouter)."""
+    fields: dict[str, msgspec.Raw] | None = None
+    """What `body` was written from; None where the body is no object that was read."""
 
 
 def parse_json(raw: bytes) -> ParsedBody | Fault:
@@ -83,7 +85,7 @@ def parse_json(raw: bytes) -> ParsedBody | Fault:
     if model is not None and len(model) > _MAX_MODEL:
         return Fault(INVALID_REQUEST, f"`model` is longer than {_MAX_MODEL} characters", param="model")
     include_usage = options is not None and bytes(options.include_usage) == b"true"
-    return ParsedBody(model or "", stream is True, include_usage, _encode(fields), "models" in fields)
+    return ParsedBody(model or "", stream is True, include_usage, _encode(fields), "models" in fields, fields)
 
 
 class _LimitError(Exception):

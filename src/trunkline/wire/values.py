@@ -17,6 +17,7 @@ class Call(msgspec.Struct, gc=False):
     `target` is the gateway's path with the client's query; `body` is what is sent, or its beginning while `length`
     (bytes, or -1 for chunked) says that more follows; None `length`: `body` is all.
     `extra` are header lines for the answer that the gateway's own surface wants (CORS).
+    `fields` is what `body` was written from, where a backend may want some of it changed.
     `starts`: the upstream heads made of this client head, by backend; shared by the calls that have the same head.
     """
 
@@ -33,3 +34,4 @@ class Call(msgspec.Struct, gc=False):
     length: int | None
     extra: bytes
     starts: dict[str, bytes]
+    fields: dict[str, msgspec.Raw] | None = None

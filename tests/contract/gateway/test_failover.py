@@ -100,7 +100,7 @@ async def test_a_missing_model_leads_to_the_next_backend_and_other_404s_do_not()
         await world.quiet()
         assert world.faults == [("b", "model_not_found"), ("a", "")]
         reply = await world.ask(post("/v1/files", {"model": "x"}))
-        assert (reply.status, reply.body) == (404, b"no such file")
+        assert (reply.status, reply.json["error"]["message"]) == (404, "no such file")
         assert world.counts == [1]
 
 

@@ -17,7 +17,8 @@ from tests.contract.net.dialling import (
     open_sockets,
 )
 from trunkline import errors
-from trunkline.net.connector import EGRESS, is_of_this_machine
+from trunkline.errors import EGRESS
+from trunkline.net.connector import is_of_this_machine
 from trunkline.net.dns import Resolver
 from trunkline.net.egress import EgressSettings, Named, Rules, rules_of
 

@@ -31,6 +31,7 @@ from tests.contract.net.proxies import IN_URL, OK, PASSWORD, USER, scripted, tin
 from tests.contract.net.serving import until
 from tests.contract.net.upstreams import GET, Receiver
 from trunkline import errors
+from trunkline.errors import PROXY
 from trunkline.net.clock import Clock
 from trunkline.net.connector import Connector
 from trunkline.net.dns import ConnectFailed
@@ -38,7 +39,7 @@ from trunkline.net.egress import Named, Rules
 from trunkline.net.pool import Pool
 from trunkline.net.proxy import parse_proxy
 from trunkline.net.tls import proxy_context
-from trunkline.net.tunnel import MAX_ANSWER, PROXY
+from trunkline.net.tunnel import MAX_ANSWER
 from trunkline.routing.backend import BackendSettings
 
 PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
@@ -432,7 +433,7 @@ def test_rules_for_what_is_named_over_http_hold_for_the_proxy_and_what_it_is_ask
             for host in ("10.0.0.1", "localhost"):
                 url = f"http://{host}:{port}"
                 fault = await failure(
-                    through(f"127.0.0.1:{proxy_port}", url, "ALL_PROXY", egress=rules), errors.CONNECT
+                    through(f"127.0.0.1:{proxy_port}", url, "ALL_PROXY", egress=rules), errors.EGRESS
                 )
                 assert "egress.allow_networks" in fault.message
             assert proxy.requests == []
