@@ -65,8 +65,15 @@ unit: $(VENV)/.dev ## unit and architecture tests; each pure file covered by its
 	$(BIN)/coverage run -m pytest tests/unit tests/architecture
 	$(BIN)/python tests/architecture/own_coverage.py
 
-contract: $(VENV)/.dev ## tests over loopback sockets
+contract: $(VENV)/.dev peers ## tests over loopback sockets
 	$(PYTEST) tests/contract
+
+# Real programs that the tests stand against, from Debian's packages: only root can install them, others have them or
+# see the tests that need them skipped, with the reason.
+.PHONY: peers
+peers:
+	@command -v tinyproxy >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
+	  || { apt-get update -qq && apt-get install -y -qq --no-install-recommends tinyproxy >/dev/null; }
 
 e2e: $(VENV)/.dev ## tests against a real llama.cpp server
 	$(PYTEST) tests/e2e

@@ -16,14 +16,21 @@ _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _SCHEMELESS = re.compile(r"(?:https?:)?/*(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?=[:/]|$)")
 
 
+def with_scheme(url: str) -> str:
+    """A URL that was written without its scheme, with it: http where the host is near. "" if that is not its trouble."""
+    match = _SCHEMELESS.match(url)
+    if match is None or _SCHEME.match(url) or "://" in url or "@" in url:
+        return ""
+    return f"{'http' if is_near(match[1].strip('[]')) else 'https'}://{url[match.start(1) :]}"
+
+
 def check_url(url: str) -> str:
     """What is wrong with a backend's URL, with the fix; nothing if it is fine. Never shows a user or password."""
     if not _SCHEME.match(url):
-        match = _SCHEMELESS.match(url)
-        if "://" in url or "@" in url or match is None:
+        completed = with_scheme(url)
+        if not completed:
             return "must start with http:// or https://"
-        scheme = "http" if is_near(match[1].strip("[]")) else "https"
-        return f"has no scheme; write {scheme}://{re.split('[?#]', url[match.start(1) :])[0]}"
+        return f"has no scheme; write {re.split('[?#]', completed)[0]}"
     try:
         parse_base_url(url)
     except ValueError as error:
@@ -35,12 +42,6 @@ def same_server(one: str, other: str) -> bool:
     """Whether two good URLs lead to the same scheme, host and port."""
     first, second = parse_base_url(one), parse_base_url(other)
     return (first.scheme, first.address) == (second.scheme, second.address)
-
-
-def is_azure(url: str) -> bool:
-    """Whether a good URL is an Azure resource reached by deployment: its /openai/v1 is like everyone else's API."""
-    base = parse_base_url(url)
-    return base.host.endswith(".openai.azure.com") and not base.api_path.startswith("/openai/v1")
 
 
 def is_loopback(host: str) -> bool:

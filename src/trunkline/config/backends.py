@@ -12,7 +12,7 @@ from typing import Any, cast
 from msgspec import structs
 
 from trunkline.config import authentication, azure
-from trunkline.config.addresses import check_url, same_server
+from trunkline.config.addresses import check_url, same_server, with_scheme
 from trunkline.config.bind import INVALID, Binder, Report, entry
 from trunkline.config.model import ALIASES, BackendEntry
 from trunkline.config.tree import Node
@@ -167,6 +167,9 @@ class Assembler:
         for field in _PATHS:
             if isinstance(values.get(field), str):
                 values[field] = str(self._base / values[field])
+                # A bundle that nobody looks at may be missing: documents of other systems have the pair.
+                if field == "ca_bundle_path" and values.get("ssl_verify") is False:
+                    continue
                 if not Path(values[field]).is_file():
                     said.error(field, f"there is no file {values[field]}")
         if values.get("client_key_path") is not None and values.get("client_cert_path") is None:
@@ -185,6 +188,9 @@ def _strip_key(values: dict[str, Any]) -> None:
 def _checked_url(values: dict[str, Any], said: "_Said") -> Any:
     """The URL as written, None if there is none, INVALID if it was reported."""
     url = values.get("url")
+    if isinstance(url, str) and (completed := with_scheme(url)):
+        said.warn("url", f"has no scheme; it is taken for {completed.partition('?')[0]}")
+        values["url"] = url = completed
     if isinstance(url, str) and (problem := check_url(url)):
         said.error("url", problem)
         return INVALID

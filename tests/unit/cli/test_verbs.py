@@ -117,11 +117,11 @@ def test_serve_starts_from_the_environment(served: list[Settings], monkeypatch: 
 def test_a_wrong_configuration_is_said_without_a_trace(
     tmp_path: Path, served: list[Settings], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "trunkline.yaml").write_text("url: h\nxyzzy: 1\n")
+    (tmp_path / "trunkline.yaml").write_text("url: ftp://h\nxyzzy: 1\n")
     assert code_of("serve") == 2
     assert served == []
     assert capsys.readouterr().err.splitlines() == [
-        "trunkline.yaml:1:6: url: has no scheme; write http://h",
+        "trunkline.yaml:1:6: url: must start with http:// or https://",
         "trunkline.yaml:2:1: unknown key `xyzzy`",
     ]
 

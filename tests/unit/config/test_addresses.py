@@ -1,6 +1,6 @@
 import pytest
 
-from trunkline.config.addresses import check_url, is_azure, is_loopback, is_near, may_listen, same_server
+from trunkline.config.addresses import check_url, is_loopback, is_near, may_listen, same_server, with_scheme
 from trunkline.config.model import Settings
 from trunkline.errors import ConfigError
 from trunkline.net.listener import ServerSettings
@@ -61,20 +61,6 @@ def test_bad_urls_come_with_the_fix_and_without_passwords(url: str, problem: str
 )
 def test_a_server_is_scheme_host_and_port(one: str, other: str, same: bool) -> None:
     assert same_server(one, other) is same
-
-
-@pytest.mark.parametrize(
-    ("url", "azure"),
-    [
-        ("https://r.openai.azure.com", True),
-        ("https://r.openai.azure.com/openai/deployments/d", True),
-        ("https://r.openai.azure.com/openai", False),
-        ("https://r.openai.azure.com/openai/v1/", False),
-        ("https://openai.azure.com.evil.com", False),
-    ],
-)
-def test_azure_by_deployment_is_told_from_its_v1(url: str, azure: bool) -> None:
-    assert is_azure(url) is azure
 
 
 @pytest.mark.parametrize(
@@ -151,3 +137,21 @@ def test_anything_else_needs_a_key_or_the_word_for_it(backends: tuple[BackendSet
     line = may_listen(settings("0.0.0.0", *backends), insecure_open=True)
     assert line is not None
     assert line.startswith("OPEN TO THE NETWORK: ")
+
+
+@pytest.mark.parametrize(
+    ("url", "completed"),
+    [
+        ("localhost:11434", "http://localhost:11434"),
+        ("10.0.0.1:80/v1?a=b", "http://10.0.0.1:80/v1?a=b"),
+        ("//vllm:8000/v1", "http://vllm:8000/v1"),
+        ("https:api.example.com", "https://api.example.com"),
+        ("api.example.com/v1", "https://api.example.com/v1"),
+        ("http://h", ""),
+        ("ftp://h", ""),
+        ("user:pass@h", ""),
+        ("", ""),
+    ],
+)
+def test_a_missing_scheme_is_filled_in(url: str, completed: str) -> None:
+    assert with_scheme(url) == completed

@@ -198,7 +198,7 @@ def test_openai_is_strict_under_any_name_but_custom(text: str, strict: bool | No
         ),
         ("{provider: [a], url: 'http://h'}", ["f:1:12: b.provider: expected text, not a list"]),
         ("url: [a]", ["f:1:6: b.url: expected text, not a list"]),
-        ("url: h:80", ["f:1:6: b.url: has no scheme; write http://h:80"]),
+        ("url: ftp://h", ["f:1:6: b.url: must start with http:// or https://"]),
         (
             "base_url: http://",
             ["f:1:11: b.base_url: is not usable: a URL must begin with http:// or https://"],

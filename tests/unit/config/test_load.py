@@ -101,10 +101,10 @@ def test_a_mistake_in_the_environment_names_the_variable(
             ["2:7: keys: the name `a` is used twice", "2:7: keys: `a` and `a` have the same key"],
         ),
         (
-            "backends: [{url: h:1}, {url: 'http://h', nam: x}]",
+            "backends: [{url: 'ftp://h'}, {url: 'http://h', nam: x}]",
             [
-                "1:18: backends[0].url: has no scheme; write http://h:1",
-                "1:42: unknown key `backends[1].nam`; did you mean `name`?",
+                "1:18: backends[0].url: must start with http:// or https://",
+                "1:48: unknown key `backends[1].nam`; did you mean `name`?",
             ],
         ),
         (
@@ -185,9 +185,9 @@ def test_provider_keys_alone_start_a_gateway() -> None:
 
 def test_a_mistake_in_the_target_names_its_variable() -> None:
     with pytest.raises(
-        ConfigError, match=r"^TARGET_BASE_URL: backends.0..url: has no scheme; write http://t:1"
+        ConfigError, match=r"^TARGET_BASE_URL: backends.0..url: must start with http:// or https://"
     ):
-        load(None, {"TARGET_BASE_URL": "t:1"})
+        load(None, {"TARGET_BASE_URL": "ftp://t"})
     with pytest.raises(
         ConfigError, match=r"^API_REQUEST_TIMEOUT: backends.0..timeouts.total: expected a number"
     ):
