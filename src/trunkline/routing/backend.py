@@ -33,6 +33,17 @@ class TimeoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = 600.0
 
 
+class CapabilitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model can do, where its server does not say it. What is left out is unknown, and excludes nothing."""
+
+    context_window: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="Tokens, prompt and answer together.")
+    ] = None
+    tools: Annotated[bool | None, Meta(description="Whether it calls tools.")] = None
+    vision: Annotated[bool | None, Meta(description="Whether it takes images.")] = None
+    json_schema: Annotated[bool | None, Meta(description="Whether its answers follow a JSON schema.")] = None
+
+
 class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One upstream server or account. Its repr shows no url, proxy, key or header: each may hold a secret."""
 
@@ -82,7 +93,8 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     models: Annotated[
         list[str] | None,
         Meta(
-            description="Model names and globs (case-sensitive); omitted: any model. Alias: allowed_models."
+            description="Model names and globs (case-sensitive); omitted: those that the server lists. "
+            "Alias: allowed_models."
         ),
     ] = None
     default_model: Annotated[
@@ -92,6 +104,10 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     default_embedding_model: Annotated[
         str | None, Meta(description="For an embeddings request that names none, likewise.")
     ] = None
+    capabilities: Annotated[
+        dict[str, CapabilitySettings],
+        Meta(description="By model name or glob: what its models can do. It wins over what the server says."),
+    ] = {}
     strict_params: Annotated[
         bool,
         Meta(description="true: a parameter that the provider refuses is an error (400), not left out."),

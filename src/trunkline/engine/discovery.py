@@ -1,0 +1,256 @@
+"""Which models the backends have: each is asked for its list in the background, for as long as the gateway runs.
+
+Owns when backends are asked, what a question is, and that the last good lists survive a restart. Does not own what is
+known (catalog.py) nor the file's format (stores/model_lists.py). Off the hot path, so it may await and use timers.
+
+One task per backend asks, waits and asks again, so that there is never more than one question to a backend. After a
+failure it asks sooner, at growing distances, and the last good list stays. A call for an unknown model is a sign that
+lists are old (`nudge`): somebody has just pulled a model.
+"""
+
+import asyncio
+import hashlib
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from trunkline.config.model import DiscoverySettings, Settings
+from trunkline.engine.catalog import Catalog
+from trunkline.errors import Answer, Fault
+from trunkline.providers.model_list import ListedModel, parse_models
+from trunkline.providers.model_names import Questions, questions_for
+from trunkline.providers.model_traits import UNKNOWN, parse_traits
+from trunkline.providers.registry import PROVIDERS, find
+from trunkline.routing.backend import BackendSettings
+from trunkline.routing.plan import Plan
+from trunkline.stores import model_lists
+from trunkline.stores.model_lists import KeptList
+from trunkline.wire.head import Headers
+
+JITTER = 0.1  # of the interval: backends that were asked together are soon asked apart
+FIRST_RETRY = 5.0  # seconds after the first failure; doubled by each further one, up to the interval
+NUDGE_AGE = 10.0  # seconds: lists younger than that are not old
+AT_ONCE = 16  # questions in flight; a thousand backends are asked in turn
+MAX_TOLD = 200  # models of one server that are asked about one by one
+SAVE_DELAY = 2.0  # seconds: what many backends answer at the start is one write
+
+
+class Ask(Protocol):
+    """Asks one backend: engine.fetch with the backend filled in."""
+
+    async def __call__(
+        self, path: bytes, timeout: float, /, *, method: bytes, headers: Headers, body: bytes
+    ) -> Answer | Fault: ...
+
+
+class _Watched:
+    """One backend's state of being asked."""
+
+    def __init__(self, settings: BackendSettings, ask: Ask) -> None:
+        self.ask = ask
+        row = find(settings.provider) or PROVIDERS["openai_compat"]
+        # What a deployment's server could list are other deployments' models.
+        deployed = bool(settings.deployment_name and settings.api_version)
+        self.questions = Questions(None) if deployed else questions_for(row)
+        self.kept_as = kept_name(settings)
+        self.failures = 0
+        self.body = b""
+        self.due = asyncio.Event()
+        self.answered = asyncio.Event()
+
+
+class Discovery:
+    """Keeps the catalog up to date: `start`, then `stop`. One per event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        asks: Sequence[Ask],
+        plan: Plan,
+        *,
+        on_change: Callable[[], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.catalog = Catalog(settings.backends, plan, on_change)
+        self._settings: DiscoverySettings = settings.discovery
+        self._off = settings.passthrough or not settings.discovery.interval
+        self._directory = Path(settings.data_dir) if settings.data_dir is not None else None
+        self._watched = [_Watched(*pair) for pair in zip(settings.backends, asks, strict=True)]
+        self._warn = warn
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._saving: asyncio.Task[None] | None = None
+        self._unsaved = False
+        self._nudged_at = -math.inf
+
+    def __repr__(self) -> str:
+        return f"<Discovery {self.catalog!r}>"
+
+    def start(self) -> None:
+        """Take over what was kept, then begin to ask."""
+        if self._off:
+            return
+        kept = model_lists.read(self._directory) if self._directory is not None else {}
+        loop = asyncio.get_running_loop()
+        for index, watched in enumerate(self._watched):
+            if watched.questions.list is None:
+                continue
+            if (last := kept.get(watched.kept_as)) is not None:
+                self.catalog.learn(index, last.models, last.at)
+            self._tasks.append(loop.create_task(self._watch(index, watched)))
+
+    def stop(self) -> None:
+        """Ask no more; keep what is known."""
+        for task in self._tasks:
+            task.cancel()
+        if self._saving is not None:
+            self._saving.cancel()
+        if self._tasks and self._unsaved:
+            self._save(self._lists())
+        self._tasks.clear()
+
+    async def settled(self, timeout: float) -> None:
+        """Return when every backend has been asked once, or after `timeout` seconds."""
+        if not self._tasks:
+            return
+        waiting = [
+            watched.answered.wait()
+            for watched in self._watched
+            if watched.questions.list is not None and not watched.answered.is_set()
+        ]
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(*waiting)
+        except TimeoutError:
+            pass
+
+    def nudge(self) -> None:
+        """A model was asked for that nobody lists: ask all backends again, unless that was just done."""
+        now = time.monotonic()
+        if now - self._nudged_at < NUDGE_AGE:
+            return
+        self._nudged_at = now
+        for watched in self._watched:
+            watched.due.set()
+
+    async def _watch(self, index: int, watched: _Watched) -> None:
+        while True:
+            watched.due.clear()
+            async with self._places:
+                await self._refresh(index, watched)
+            watched.answered.set()
+            interval = self._settings.interval
+            delay = (
+                min(FIRST_RETRY * 2 ** min(watched.failures - 1, 30), interval)
+                if watched.failures
+                else interval
+            )
+            try:
+                async with asyncio.timeout(delay * random.uniform(1 - JITTER, 1 + JITTER)):  # noqa: S311 # no secret
+                    await watched.due.wait()
+            except TimeoutError:
+                pass
+
+    async def _refresh(self, index: int, watched: _Watched) -> None:
+        """Ask for the list once, and for what there is to know beside it."""
+        try:
+            problem = await self._read(index, watched)
+        except Exception as error:  # noqa: BLE001 # one backend's odd answer must not end the asking
+            problem = f"internal error: {type(error).__name__}"
+        watched.failures = watched.failures + 1 if problem else 0
+        if problem:
+            self.catalog.failed(index, problem, time.time())
+
+    async def _read(self, index: int, watched: _Watched) -> str:
+        """Ask for the list; gives what was wrong, "" if nothing."""
+        path = watched.questions.list
+        assert path is not None, "backends without a list are not watched"
+        answer = await self._get(watched, path)
+        if isinstance(answer, Answer) and answer.status in (404, 405, 501) and watched.questions.second:
+            path = watched.questions.second
+            answer = await self._get(watched, path)
+        if isinstance(answer, Fault):
+            return answer.message
+        if answer.status != 200:
+            return f"GET {path} was answered with status {answer.status}"
+        now = time.time()
+        known = self.catalog.known[index]
+        digest = hashlib.blake2b(answer.body).digest()
+        if digest == watched.body and known.models is not None:
+            # Mostly it is; a list of 600 KB takes 20 ms to read.
+            models = list(known.models.values())
+        else:
+            found = parse_models(answer.body)
+            if found is None:
+                return f"GET {path} was answered with something that is no list of models"
+            models = found
+        watched.body = digest
+        changed = self.catalog.learn(index, models, now)
+        self._unsaved = True
+        if changed:
+            self._save_soon()
+        await self._ask_about(index, watched, models)
+        return ""
+
+    async def _ask_about(self, index: int, watched: _Watched, models: list[ListedModel]) -> None:
+        """What a server tells only when it is asked about a model."""
+        questions = watched.questions
+        if questions.about_one is not None and len(models) == 1:
+            answer = await self._get(watched, questions.about_one)
+            if isinstance(answer, Answer) and answer.status == 200:
+                self.catalog.tell(index, models[0].id, parse_traits(answer.body))
+        if questions.about_each is not None:
+            told = self.catalog.known[index].told
+            for model in [model for model in models if model.id not in told][:MAX_TOLD]:
+                answer = await watched.ask(
+                    questions.about_each.encode(),
+                    self._settings.timeout,
+                    method=b"POST",
+                    headers=[(b"content-type", b"application/json")],
+                    body=msgspec.json.encode({"model": model.id}),
+                )
+                if isinstance(answer, Fault):
+                    return
+                self.catalog.tell(
+                    index, model.id, parse_traits(answer.body) if answer.status == 200 else UNKNOWN
+                )
+
+    async def _get(self, watched: _Watched, path: str) -> Answer | Fault:
+        return await watched.ask(path.encode(), self._settings.timeout, method=b"GET", headers=[], body=b"")
+
+    def _save_soon(self) -> None:
+        if self._directory is not None and (self._saving is None or self._saving.done()):
+            self._saving = asyncio.get_running_loop().create_task(self._save_later())
+
+    async def _save_later(self) -> None:
+        await asyncio.sleep(SAVE_DELAY)
+        self._unsaved = False
+        # A disk may be slow, and streams are running.
+        await asyncio.get_running_loop().run_in_executor(None, self._save, self._lists())
+
+    def _save(self, lists: dict[str, KeptList]) -> None:
+        if self._directory is None:
+            return
+        try:
+            model_lists.write(self._directory, lists, time.time())
+        except OSError as error:
+            self._directory = None  # one warning is enough
+            self._warn(f"lists of models are not kept over a restart: {error}; set `data_dir`")
+
+    def _lists(self) -> dict[str, KeptList]:
+        return {
+            watched.kept_as: KeptList(known.listed_at, list(known.models.values()))
+            for watched, known in zip(self._watched, self.catalog.known, strict=True)
+            if known.models
+        }
+
+
+def kept_name(settings: BackendSettings) -> str:
+    """By what a backend's list is found again: name and place, but no word of a credential."""
+    parts = (settings.name, settings.provider, settings.url, settings.organization or "")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
