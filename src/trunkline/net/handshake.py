@@ -12,7 +12,8 @@ import socket
 import ssl
 from typing import cast
 
-from trunkline.net.http1_server import ServerConnection, Shared
+from trunkline.net.connection_life import Shared
+from trunkline.net.http1_server import ServerConnection
 
 
 class Handshake(asyncio.Protocol):

@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection to an upstream: a request out, an answer pushed in.
 
 Owns the protocol on an open transport: writing requests, cutting answers into head, body and end, back-pressure,
-and the blame for a loss. Does not own opening and keeping connections (net/pool.py) nor what an answer means.
+and the blame for a loss. Does not own opening and keeping connections (net/pool.py), nor what an answer means to whom
+it is given (net/receiver.py).
 
 Body bytes go to the receiver in the callback that read them: no task, queue or timer. Whatever is left when an answer
 ends, or comes without a request, poisons the connection: it is closed, never reused.
@@ -12,13 +13,14 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
 from trunkline.errors import CUT, MALFORMED, RESET, STALE, Fault
 from trunkline.net.clock import Clock
+from trunkline.net.receiver import Owner, Receiver
 from trunkline.net.tls import tls_fault
 from trunkline.wire.chunked import ChunkedDecoder, FramingError
-from trunkline.wire.head import CHUNKED, UNTIL_CLOSE, ResponseHead, ResponseHeads
+from trunkline.wire.head import CHUNKED, UNTIL_CLOSE, ResponseHead
 
 MAX_HEAD = 64 * 1024
 MAX_INTERIM = 16  # 1xx answers before the real one; more is an upstream that plays
@@ -27,46 +29,6 @@ WRITE_HIGH, WRITE_LOW = 64 * 1024, 16 * 1024  # bytes; DESIGN section 3
 
 _IDLE, _HEAD, _LENGTH, _CHUNKS, _CLOSE = range(5)
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
-
-
-class Receiver(Protocol):
-    """Who gets an answer. Exactly one of `on_answer`, `on_end` and `on_fault` is the last call."""
-
-    takes_whole: bool = False
-    """True: an answer with a length that came in one read is given to `on_answer`, not to `on_head` and so on."""
-
-    def on_answer(self, head: ResponseHead, body: bytes) -> None:
-        """The whole answer (`takes_whole` only)."""
-        raise AssertionError(f"{self!r} takes no whole answer: {head.status}, {len(body)} bytes")
-
-    def on_head(self, head: ResponseHead, length: int) -> None:
-        """The final head came (1xx are swallowed). `length`: of the body, or CHUNKED, or UNTIL_CLOSE."""
-
-    def on_body(self, data: bytes) -> None:
-        """Body bytes, at least one."""
-
-    def on_end(self, framed: bool) -> None:
-        """The body is whole. `framed` False: only the closing of the connection says so."""
-
-    def on_fault(self, fault: Fault) -> None:
-        """The connection was lost, or the answer cannot be read."""
-
-    def on_upstream_writable(self, writable: bool) -> None:
-        """The upstream stopped, or began again, to take the request body."""
-
-
-class Owner(Protocol):
-    """Where a connection lives: a pool."""
-
-    heads: ResponseHeads
-    address: str
-    """Host and port of the upstream, for messages."""
-
-    def released(self, connection: "ClientConnection") -> None:
-        """Its answer ended well and it can be used again."""
-
-    def lost(self, connection: "ClientConnection") -> None:
-        """Its transport is closed."""
 
 
 class ClientConnection(asyncio.Protocol):

@@ -9,9 +9,10 @@ import ssl
 
 from trunkline.errors import ConfigError
 from trunkline.net.clock import Clock
+from trunkline.net.connection_life import Shared
 from trunkline.net.handler import Application
 from trunkline.net.handshake import Handshake
-from trunkline.net.http1_server import ServerConnection, Shared
+from trunkline.net.http1_server import ServerConnection
 from trunkline.net.listener import ServerSettings
 
 BACKLOG = 2048  # connections the kernel keeps while the loop is busy; it caps this at net.core.somaxconn

@@ -136,6 +136,7 @@ class Serving(Server):
     def only(self) -> ServerConnection:
         """The one connection there is."""
         (connection,) = self.shared.connections
+        assert isinstance(connection, ServerConnection)
         return connection
 
 

@@ -17,8 +17,8 @@ from trunkline import errors
 from trunkline.errors import Fault
 from trunkline.net.clock import Clock
 from trunkline.net.dns import ConnectFailed
-from trunkline.net.http1_client import Receiver
 from trunkline.net.pool import Pool
+from trunkline.net.receiver import Receiver
 from trunkline.wire.head import ResponseHead
 
 

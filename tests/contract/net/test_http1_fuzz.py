@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from tests.contract.net.serving import Recorder
 from trunkline.net.clock import Clock
-from trunkline.net.http1_server import ServerConnection, Shared
+from trunkline.net.connection_life import Shared
+from trunkline.net.http1_server import ServerConnection
 from trunkline.net.listener import ServerSettings
 
 Read = tuple[bytes, bytes, list[tuple[bytes, bytes]], bytes]

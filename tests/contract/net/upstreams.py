@@ -10,7 +10,7 @@ from typing import cast
 from tests.contract.net.dialling import connector, names
 from tests.contract.net.serving import until
 from trunkline.errors import Fault
-from trunkline.net import http1_client
+from trunkline.net import receiver as contract
 from trunkline.net.clock import Clock
 from trunkline.net.http1_client import ClientConnection
 from trunkline.net.pool import Pool
@@ -123,7 +123,7 @@ async def upstream(limit: int = 10) -> AsyncGenerator[ScriptedUpstream]:
         await server.wait_closed()
 
 
-class Receiver(http1_client.Receiver):
+class Receiver(contract.Receiver):
     """Notes an answer. `on` maps a callback's name to what is done in it."""
 
     def __init__(self, **on: Callable[[], None]) -> None:

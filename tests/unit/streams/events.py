@@ -1,10 +1,13 @@
-"""Events of upstreams' streams, and what reads them: for the tests of streams/inspect.py."""
+"""Events of upstreams' streams, and what reads them: for the tests of streams/."""
 
 import copy
 import json
 from typing import Any
 
-from trunkline.streams.inspect import INSPECTORS, ChatInspector, MessagesInspector, StreamInspector
+from trunkline.streams.base import StreamInspector
+from trunkline.streams.chat import ChatInspector
+from trunkline.streams.inspect import INSPECTORS
+from trunkline.streams.typed import MessagesInspector
 
 
 def event(value: Any, name: bytes = b"") -> bytes:
@@ -122,6 +125,16 @@ TYPED = [
         COMMENT,
     ),
     *(event(b"{bad"), event([1]), typed("response.failed", response={}), typed("error", message="m")),
+]
+MALFORMED = [
+    b'{"choices":[{"index":0,"delta":{"content":"cut',
+    b"{}x",
+    b"{",
+    b'{"choices":[{"delta":{"content":"\xff"}}]}',
+    b'{"choices":[],"unread":"\xff"}',
+    b'{"choices":"odd","x":}',
+    b'{"choices":[{"delta":{"content":' + b"[" * 9999,
+    b"not json",
 ]
 
 

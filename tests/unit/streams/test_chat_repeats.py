@@ -1,4 +1,4 @@
-"""streams/inspect.py, the short way of chat streams: the slow reader is its oracle."""
+"""streams/chat.py, the short way of chat streams: the slow reader is its oracle."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ from tests.unit.streams.events import (
     framed,
     learned,
 )
-from trunkline.streams.inspect import ChatInspector
+from trunkline.streams.chat import ChatInspector
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,161 @@
+"""What every reader of an event stream does; alone it is the reader of surfaces that have none of their own.
+
+Owns cutting the stream into events, what goes on of them, and the verdict at the end. Does not own what the events of
+a surface mean (chat.py, typed.py), nor when bytes are sent or held (engine/relay.py).
+
+Each data event is decoded once. Whole events are given back as the upstream's own bytes; only a malformed event and
+a usage chunk that nobody asked for are left out. An event over the splitter's limit passes undecoded and counts as
+content; of its type no more is known than its first bytes say. Completeness rules: DESIGN section 3.
+"""
+
+from typing import Any, cast
+
+import msgspec
+
+from trunkline.errors import CUT, EMPTY_STREAM, ERROR_IN_STREAM, INCOMPLETE, Fault
+from trunkline.wire.error_body import extract_message
+from trunkline.wire.openai import ABSENT
+from trunkline.wire.sse import Event, EventSplitter, Fragment, parse_event
+from trunkline.wire.usage import Usage, merge, parse_usage
+
+_decode_any = msgspec.json.Decoder(Any).decode
+
+
+class StreamInspector:
+    """The reader of a surface that has none of its own: whole events, undecoded; complete when the framing is.
+
+    `content`: something a client sees was in the events given back. `events`: data events seen.
+    `fault`: the upstream reported an error inside the stream; nothing is given back after it.
+    `usage`: what it last said was used; `usage_value` is all that it said.
+    """
+
+    __slots__ = (
+        "_earlier", "_inside", "_splitter", "content", "events", "fault", "include_usage", "malformed", "terminal",
+        "usage",
+    )  # fmt: skip
+
+    def __init__(self, include_usage: bool = True) -> None:
+        self._splitter = EventSplitter()
+        self.include_usage = include_usage
+        self.content = False
+        self.terminal = False
+        self.events: int = 0
+        self.malformed = 0
+        self.fault: Fault | None = None
+        self.usage: msgspec.Raw = ABSENT
+        # What a later report of `usage` may leave out: Anthropic's message_start, llama.cpp's timings.
+        self._earlier: msgspec.Raw = ABSENT
+        self._inside = False  # an oversize event was begun and has not ended
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"<{name} {self.events} events, content={self.content}, terminal={self.terminal}>"
+
+    @property
+    def mid_event(self) -> bool:
+        """Whether part of an oversize event was given back and its end has not come."""
+        return self._splitter.mid_event and not self._splitter.pending
+
+    def usage_value(self, surface: str) -> Usage | None:
+        """What was used, of all the reports in the stream; None if it said nothing. `surface`: of the call."""
+        last = None if self.usage is ABSENT else parse_usage(self.usage, surface)
+        if self._earlier is ABSENT or self._earlier is self.usage:
+            return last
+        return merge(parse_usage(self._earlier, surface), last)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes; give those that may go on: whole events only."""
+        pieces = self._splitter.feed(data)
+        if not pieces or self.fault is not None:
+            return b""
+        out: list[bytes] = []
+        inside = self._inside  # whether the first piece goes on with an oversize event
+        self._inside = type(pieces[-1]) is Fragment and self.mid_event
+        for raw in pieces:
+            if type(raw) is Fragment:
+                if not inside:
+                    self.events += 1
+                    self.content = True
+                    self._oversize(raw)
+                out.append(bytes(raw))
+            elif (event := parse_event(raw)) is None:
+                out.append(raw)
+            else:
+                self.events += 1
+                if event.event == b"error":
+                    self.fault = stream_fault(event.data)
+                if self.fault is not None or self._inspect(event):
+                    out.append(raw)
+                if self.fault is not None:
+                    break
+            inside = False
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def end(self, *, framed: bool) -> Fault | None:
+        """The body ended. `framed`: by its own framing, not just by the connection closing. None: complete."""
+        if self.fault is not None:
+            return self.fault
+        if self._told() == self.malformed:
+            return Fault(EMPTY_STREAM, "the upstream's stream held no event")
+        if self.mid_event:
+            return Fault(CUT, "the upstream's stream ended inside an event")
+        if not self._finished():
+            return Fault(INCOMPLETE, "the upstream's stream ended before the answer was complete")
+        if not framed and not self.terminal:
+            return Fault(CUT, "the upstream closed the connection in the middle of its stream")
+        return None
+
+    def _inspect(self, event: Event) -> bool:
+        """Read one event. False: it is not given back."""
+        self.content = True
+        return True
+
+    def _oversize(self, beginning: bytes) -> None:
+        """Read what little is known of an event that passes undecoded."""
+
+    def _odd_shape(self, payload: bytes) -> bool:
+        """JSON whose fields have other types than the API's: passed on, and taken for content."""
+        try:
+            value = _decode_any(payload)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            self.malformed += 1
+            return False
+        if _says_error(value):
+            self.fault = stream_fault(payload)
+        self.content = True
+        return True
+
+    def _told(self) -> int:
+        """Events that are more than the mark of an end."""
+        return self.events
+
+    @property
+    def over(self) -> bool:
+        """Whether the stream said that nothing more will come, so that its framing adds nothing."""
+        return self.terminal
+
+    def _finished(self) -> bool:
+        return True
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are text."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _says_error(value: Any) -> bool:
+    """Whether decoded JSON is an error in one of the forms that the inspectors know."""
+    if not isinstance(value, dict):
+        return False
+    fields = cast("dict[str, Any]", value)
+    return bool(fields.get("error")) or fields.get("object") == "error" or fields.get("type") == "error"
+
+
+def stream_fault(payload: bytes) -> Fault:
+    """The fault that an error inside a stream is; `payload`: the data of its event."""
+    info = extract_message(payload)
+    return Fault(ERROR_IN_STREAM, f"the upstream reported an error in its stream: {info.message}")

@@ -1,0 +1,148 @@
+"""streams/base.py: what goes on of any stream, and what its end means, however it is cut."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.unit.streams.events import (
+    CHAT,
+    COMMENT,
+    DONE,
+    LAST,
+    START,
+    STOP,
+    TYPED,
+    USED,
+    WORD,
+    delta,
+    event,
+    flags,
+    read,
+    verdict,
+)
+from trunkline.errors import CUT, EMPTY_STREAM, INCOMPLETE, Fault
+from trunkline.streams.base import is_utf8
+from trunkline.streams.chat import ChatInspector
+from trunkline.streams.typed import MessagesInspector
+from trunkline.wire.sse import LIMIT, Decoder
+from trunkline.wire.usage import Usage
+
+
+def test_events_over_the_limit_pass_and_count() -> None:
+    huge = delta(content="x" * LIMIT)
+    for chunks in (
+        [huge + DONE],
+        [huge[:9], huge[9:] + DONE],
+        [huge[:-9], huge[-9:], DONE],
+        [huge[:-1], huge[-1:] + DONE],
+    ):
+        out, inspector = read("chat", *chunks)
+        assert out == huge + DONE
+        assert (inspector.content, inspector.events, verdict(inspector)) == (True, 2, "")
+    _, inspector = read("chat", WORD, STOP, huge[:-9])
+    assert inspector.mid_event
+    assert verdict(inspector) == "cut"
+    assert not read("chat", WORD[:-9])[1].mid_event
+
+
+def test_a_surface_without_a_reader_of_its_own() -> None:
+    stream = event(b"anything") + COMMENT + event({"x": 1}, b"name")
+    out, inspector = read("audio", stream)
+    assert (out, inspector.content, inspector.usage_value("audio")) == (stream, True, None)
+    assert (verdict(inspector), verdict(inspector, framed=False)) == ("", "cut")
+    assert verdict(read("audio", COMMENT)[1]) == "empty_stream"
+    assert verdict(read("audio", event(b"it broke", b"error"))[1]) == "error_in_stream"
+    assert read("audio", b"data: " + b"x" * LIMIT + b"\n\n")[1].content
+
+
+@pytest.mark.parametrize(
+    ("odd", "fault"),
+    [
+        ({"choices": "odd", "error": {"message": "it broke"}}, True),
+        ({"choices": "odd", "object": "error"}, True),
+        ({"choices": "odd", "type": "error"}, True),
+        ({"choices": "odd", "error": None}, False),
+        ([1], False),
+        ("error", False),
+    ],
+)
+def test_an_odd_shape_passes_and_may_be_an_error(odd: Any, fault: bool) -> None:
+    out, inspector = read("chat", event(odd))
+    assert (out, inspector.content, inspector.fault is not None) == (event(odd), True, fault)
+
+
+def test_what_is_not_json_is_left_out() -> None:
+    out, inspector = read("chat", event(b'{"choices":"odd","x":}'), event(b'{"x":"\xff"}'))
+    assert (out, inspector.malformed) == (b"", 2)
+    assert (is_utf8(b"\xc3\xa4"), is_utf8(b"\xc3")) == (True, False)
+    assert repr(inspector) == "<ChatInspector 2 events, content=False, terminal=False>"
+
+
+def test_the_kinds_of_fault_at_the_end() -> None:
+    ends: list[Fault | None] = [
+        read("chat")[1].end(framed=True),
+        read("chat", WORD)[1].end(framed=True),
+        read("audio", WORD)[1].end(framed=False),
+    ]
+    assert [fault.kind for fault in ends if fault is not None] == [EMPTY_STREAM, INCOMPLETE, CUT]
+
+
+def test_a_stream_is_over_by_its_mark_not_by_a_finish_reason() -> None:
+    chat = ChatInspector()
+    chat.feed(b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n')
+    assert (chat.terminal, chat.over) == (True, False)
+    messages = MessagesInspector()
+    messages.feed(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
+    assert messages.over
+
+
+streams = st.one_of(
+    st.tuples(st.sampled_from(["chat", "completions"]), st.lists(st.sampled_from(CHAT), max_size=8)),
+    st.tuples(
+        st.sampled_from(["responses", "messages", "audio"]), st.lists(st.sampled_from(TYPED), max_size=8)
+    ),
+)
+
+
+def cut(stream: bytes, lengths: list[int]) -> Iterable[bytes]:
+    pos = turn = 0
+    while pos < len(stream):
+        step = lengths[turn % len(lengths)]
+        yield stream[pos : pos + step]
+        pos, turn = pos + step, turn + 1
+
+
+def test_a_later_report_of_usage_adds_to_the_earlier() -> None:
+    _, inspector = read("messages", START, LAST)
+    assert inspector.usage_value("messages") == Usage(33, 6, 0, 32)
+    assert read("messages", LAST)[1].usage_value("messages") == Usage(0, 6)
+
+
+@given(streams, st.lists(st.integers(1, 150), min_size=1, max_size=8), st.booleans())
+@example(("chat", [WORD, STOP, USED, DONE]), [1], False)
+def test_any_chunking_gives_the_same(
+    stream: tuple[str, list[bytes]], lengths: list[int], asked: bool
+) -> None:
+    surface, events = stream
+    out, whole = read(surface, b"".join(events), include_usage=asked)
+    for chunks in (events, cut(b"".join(events), lengths)):
+        again, inspector = read(surface, *chunks, include_usage=asked)
+        assert again == out
+        assert flags(inspector) == flags(whole)
+        assert inspector.events == whole.events
+        assert verdict(inspector) == verdict(whole)
+
+
+@given(streams, st.lists(st.integers(1, 150), min_size=1, max_size=8), st.sampled_from([b"\n", b"\r\n"]))
+def test_other_line_ends_give_the_same_events(
+    stream: tuple[str, list[bytes]], lengths: list[int], line_end: bytes
+) -> None:
+    """Line ends between events, too: one in front of a malformed event may stay behind."""
+    surface, events = stream
+    out, plain = read(surface, b"".join(events))
+    other, inspector = read(surface, *cut(b"\n".join(events).replace(b"\n", line_end), lengths))
+    assert Decoder().feed(other) == Decoder().feed(out)
+    assert flags(inspector) == flags(plain)

@@ -1,0 +1,212 @@
+"""streams/chat.py: where content begins, when a chat stream is complete, what it used, what repeats."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.streams.events import (
+    COMMENT,
+    DONE,
+    ERRORS,
+    MALFORMED,
+    ROLE,
+    STOP,
+    TIMES,
+    USAGE,
+    USED,
+    WORD,
+    delta,
+    event,
+    flags,
+    framed,
+    learned,
+    read,
+    verdict,
+)
+from trunkline.errors import EMPTY_STREAM, ERROR_IN_STREAM
+from trunkline.streams.chat import ChatInspector
+from trunkline.wire.usage import Usage
+
+
+def test_a_chat_stream_goes_on_as_the_same_bytes() -> None:
+    inspector = ChatInspector()
+    for chunk in (COMMENT, ROLE, WORD, STOP, USED, DONE):
+        assert inspector.feed(chunk) is chunk
+    assert verdict(inspector) == ""
+    assert inspector.usage_value("chat") == Usage(5, 7, 12)
+    assert repr(inspector) == "<ChatInspector 5 events, content=True, terminal=True>"
+
+
+@pytest.mark.parametrize(
+    ("chunk", "content"),
+    [
+        (ROLE, False),
+        (delta(), False),
+        (delta(content=None), False),
+        (delta(tool_calls=[]), False),
+        (delta(audio={}), False),
+        (delta(finish=""), False),
+        (USED, False),
+        (event({"choices": [], "prompt_filter_results": [{"prompt_index": 0}]}), False),
+        (event({"choices": [{"index": 0, "text": ""}]}), False),
+        (event({"choices": [{"index": 0}]}), False),
+        (event({"choices": None}), False),
+        (event({}), False),
+        (COMMENT, False),
+        (WORD, True),
+        (delta(content=[{"type": "text"}]), True),
+        (delta(reasoning_content="r"), True),
+        (delta(reasoning="r"), True),
+        (delta(reasoning_details=[{}]), True),
+        (delta(refusal="r"), True),
+        (delta(tool_calls=[{"index": 0}]), True),
+        (delta(function_call={"name": "f"}), True),
+        (delta(audio={"id": "a"}), True),
+        (event({"choices": [{"index": 0, "text": "t"}]}), True),
+        (STOP, True),
+        # other shapes than the API's pass, and count
+        (event({"choices": "odd"}), True),
+        (event({"choices": [{"index": "0", "delta": {"content": "x"}}]}), True),
+        (event([1]), True),
+        (event("text"), True),
+    ],
+)
+def test_where_content_begins(chunk: bytes, content: bool) -> None:
+    out, inspector = read("chat", chunk)
+    assert (out, inspector.content, inspector.fault) == (chunk, content, None)
+    slow, twin = read("chat", chunk[:3], chunk[3:])
+    assert (slow, flags(twin)) == (chunk, flags(inspector))
+
+
+@pytest.mark.parametrize(
+    ("chunks", "framed", "kind"),
+    [
+        ([WORD, STOP], True, ""),
+        ([WORD, STOP], False, ""),
+        ([WORD, DONE], False, ""),
+        ([WORD], True, "incomplete_stream"),
+        ([WORD], False, "incomplete_stream"),
+        ([], True, "empty_stream"),
+        ([COMMENT], True, "empty_stream"),
+        ([event(b"{broken")], True, "empty_stream"),
+        ([event(b"{broken"), STOP], True, ""),
+        ([WORD, STOP, delta(index=1, content="x")], True, "incomplete_stream"),
+        ([WORD, STOP, delta(index=1, content="x"), delta("stop", index=1)], True, ""),
+        ([WORD, delta(index=1), STOP, STOP], True, "incomplete_stream"),
+        ([WORD, delta(index=1), STOP, DONE], True, ""),
+        ([WORD, DONE, delta(index=1)], True, ""),
+        ([WORD, delta("")], True, "incomplete_stream"),
+        ([event({"choices": [{"index": None, "finish_reason": "stop"}]})], True, ""),
+        ([event({"choices": [{"finish_reason": "length"}]})], True, ""),
+        ([WORD, STOP[:-1]], True, "incomplete_stream"),
+        ([WORD, STOP, b"data: [DO"], True, ""),
+    ],
+)
+def test_when_a_chat_stream_is_complete(chunks: list[bytes], framed: bool, kind: str) -> None:
+    assert verdict(read("chat", *chunks)[1], framed=framed) == kind
+
+
+def test_a_usage_chunk_that_nobody_asked_for_is_left_out_but_counted() -> None:
+    stream = WORD + STOP + USED + DONE
+    out, inspector = read("chat", *[WORD, STOP, USED, DONE], include_usage=False)
+    assert out == WORD + STOP + DONE
+    assert inspector.usage_value("chat") == Usage(5, 7, 12)
+    assert read("chat", stream, include_usage=False)[0] == out
+    # a chunk with a choice, or without the count, stays
+    for kept in (
+        event({"choices": [{"index": 0, "delta": {}}], "usage": USAGE}),
+        event({"choices": [], "usage": None}),
+        event({"usage": USAGE}),
+    ):
+        assert read("chat", kept, include_usage=False)[0] == kept
+
+
+_REPORTS: list[tuple[list[dict[str, Any]], Usage | None]] = [
+    ([], None),
+    ([{"usage": None}], None),
+    ([{"usage": {}}], None),
+    ([{"usage": USAGE}, {"usage": None}], Usage(5, 7, 12)),
+    ([{"usage": {**USAGE, "completion_tokens": 1}}, {"usage": USAGE}], Usage(5, 7, 12)),
+    ([{"timings": TIMES[0]}, {"timings": TIMES[1]}], Usage(5, 2, 0, 2)),
+    ([{"timings": TIMES[0]}, {"usage": USAGE, "timings": TIMES[1]}], Usage(5, 7, 12, 2)),
+    ([{"usage": USAGE}, {"timings": TIMES[1]}], Usage(5, 7, 12, 2)),
+]
+
+
+@pytest.mark.parametrize(("reports", "usage"), _REPORTS)
+def test_the_usage_of_a_chat_stream(reports: list[dict[str, Any]], usage: Usage | None) -> None:
+    _, inspector = read("chat", WORD, *[event({"choices": [], **report}) for report in reports])
+    assert inspector.usage_value("chat") == usage
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("before", [[], [WORD], [WORD, b"data: {"[:3]]])
+def test_an_error_in_a_chat_stream(error: bytes, before: list[bytes]) -> None:
+    before = before[:1]
+    for chunks in ([*before, error, WORD, DONE], [b"".join([*before, error, WORD, DONE])]):
+        out, inspector = read("chat", *chunks)
+        assert out == b"".join([*before, error])
+        assert inspector.fault == inspector.end(framed=True)
+        assert inspector.fault is not None
+        assert inspector.fault.kind is ERROR_IN_STREAM
+        assert inspector.fault.message.endswith(": it broke")
+        assert inspector.content is (bool(before) or b'"odd"' in error)
+
+
+@pytest.mark.parametrize("field", [b'"error":null', b'"error":""', b'"error":{}', b'"object":null'])
+def test_an_empty_error_is_none(field: bytes) -> None:
+    assert read("chat", event(b"{%b}" % field))[1].fault is None
+
+
+@pytest.mark.parametrize("text", ["", " ", "other", "ä漢\U0001f600", "\x7f", "\u2028", "{}[]:,", "data: x"])
+def test_an_event_with_another_text_repeats_the_last(text: str) -> None:
+    plain = event(
+        json.dumps(json.loads(WORD[6:]), separators=(",", ":")).replace('"word"', f'"{text}"').encode()
+    )
+    assert learned(ROLE).repeats(framed(plain))
+
+
+def test_the_spaces_of_pythons_json_are_known() -> None:
+    spaced = [event(json.dumps(json.loads(WORD[6:])).replace("word", text).encode()) for text in ("a", "bc")]
+    inspector = ChatInspector()
+    inspector.feed(spaced[0])
+    assert inspector.repeats(framed(spaced[1]))
+
+
+def test_nothing_repeats_after_a_fault() -> None:
+    for error in ERRORS:
+        inspector = learned()
+        inspector.feed(error)
+        assert not inspector.repeats(framed(WORD))
+
+
+def test_the_mark_of_an_end_alone_is_no_answer() -> None:
+    inspector = ChatInspector()
+    inspector.feed(b"data: [DONE]\n\n")
+    fault = inspector.end(framed=True)
+    assert inspector.over
+    assert fault is not None
+    assert fault.kind is EMPTY_STREAM
+
+
+def test_a_frame_that_changes_every_second_is_learned_as_long_as_it_pays() -> None:
+    inspector = ChatInspector()
+
+    def event(second: int) -> bytes:
+        return b'data: {"choices":[{"index":0,"delta":{"content":"a"}}],"created":%d}\n\n' % second
+
+    for second in range(1000, 1100):
+        inspector.feed(event(second))
+        assert inspector.repeats(b"%x\r\n%b\r\n" % (len(event(second)), event(second)))
+    for second in range(2000, 2100):
+        inspector.feed(event(second))  # never twice: given up
+    assert not inspector.repeats(b"%x\r\n%b\r\n" % (len(event(2099)), event(2099)))
+
+
+@pytest.mark.parametrize("bad", MALFORMED)
+@pytest.mark.parametrize("surface", ["chat", "completions"])
+def test_a_malformed_event_is_left_out(surface: str, bad: bytes) -> None:
+    for chunks in ([WORD + event(bad) + STOP], [WORD, event(bad), STOP]):
+        out, inspector = read(surface, *chunks)
+        assert (out, inspector.malformed, inspector.fault) == (WORD + STOP, 1, None)
