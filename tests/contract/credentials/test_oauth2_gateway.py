@@ -214,7 +214,7 @@ async def test_a_client_that_leaves_while_a_token_is_fetched_spoils_nothing(idp:
 
 @on_both_loops
 async def test_nothing_shows_secrets(idp: IdentityProvider, capfd: pytest.CaptureFixture[str]) -> None:
-    await idp.control(instead=[*granting(ONE, TWO), [400, [], f'{{"error":"{SECRET} {ONE}"}}', 0]])
+    await idp.control(instead=[*granting(ONE, TWO), [400, [], f'{{"error":"{SECRET} {TWO}"}}', 0]])
     seen: list[bytes] = []
     async with running(backends=[asking(idp)]) as world:
         for said in (ONE, quote(quote(SECRET, safe=""))):
