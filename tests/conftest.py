@@ -3,6 +3,8 @@
 The note is what `architecture/own_coverage.py` reads; without `coverage run` nothing is noted.
 """
 
+from collections.abc import Iterator
+
 import pytest
 from coverage import Coverage
 from hypothesis import HealthCheck, settings
@@ -12,6 +14,14 @@ settings.register_profile(
     "trunkline", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("trunkline")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_data_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What gateways keep over a restart is kept for this run only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.hookimpl(tryfirst=True)

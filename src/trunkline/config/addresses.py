@@ -17,7 +17,7 @@ _SCHEMELESS = re.compile(r"(?:https?:)?/*(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?=
 
 
 def with_scheme(url: str) -> str:
-    """A URL that was written without its scheme, with it: http where the host is near. "" if that is not its trouble."""
+    """A URL without its scheme, with it: http where the host is near. "" if it lacks none."""
     match = _SCHEMELESS.match(url)
     if match is None or _SCHEME.match(url) or "://" in url or "@" in url:
         return ""

@@ -19,16 +19,6 @@ if TYPE_CHECKING:
 MAX_ANSWER = 4 * 1024 * 1024  # bytes; OpenRouter's list of models is about 600 KB
 
 
-class _Question:
-    """What a request head is made of (engine.upstream)."""
-
-    def __init__(self, method: bytes, target: bytes, headers: Headers) -> None:
-        self.method = method
-        self.target = target
-        self.headers = headers
-        self.starts: dict[str, bytes] = {}
-
-
 class _Collector(Receiver):
     """Receives an answer whole."""
 
@@ -88,8 +78,9 @@ async def fetch(
             authorization = await upstream.authorization()
             if isinstance(authorization, Fault):
                 return authorization
-            question = _Question(method, target, headers or [])
-            head = upstream.head(question, len(body) if method == b"POST" else None, authorization)
+            head = upstream.question(method, target, headers or [])
+            length = b"content-length: %d\r\n" % len(body) if method == b"POST" else b""
+            head = b"%b%b%b\r\n" % (head, authorization, length)
             return await _ask(upstream.probes, head, body, MAX_ANSWER)
     except TimeoutError:
         return Fault(CONNECT_TIMEOUT, f"no answer within {timeout:g} s")

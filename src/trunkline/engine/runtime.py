@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections import deque
+from functools import partial
 from time import monotonic
 
 import msgspec
@@ -17,7 +18,9 @@ from trunkline.config.addresses import is_loopback
 from trunkline.config.model import Settings
 from trunkline.credentials.oauth2 import Tokens
 from trunkline.engine.answer_head import naming_lines
+from trunkline.engine.discovery import Discovery
 from trunkline.engine.exchange import Exchange
+from trunkline.engine.fetch import fetch
 from trunkline.engine.upstream import Upstream
 from trunkline.engine.way import ground
 from trunkline.errors import INVALID_REQUEST, Fault
@@ -80,6 +83,13 @@ class Runtime:
         self._prefix = f"req_{os.urandom(5).hex()}".encode()
         self._counter = itertools.count(1)
         self._choices: dict[str, dict[str, Choice]] = {}
+        self.discovery = Discovery(
+            settings,
+            [partial(fetch, upstream) for upstream in self.upstreams],
+            self.plan,
+            on_change=self._choices.clear,
+            warn=self._warn,
+        )
         self.clock.join(self._sweep)
 
     def __repr__(self) -> str:
@@ -109,6 +119,7 @@ class Runtime:
         """The backends to try for a model. `needs`: the surface that they must speak beside chat completions."""
         chosen = self.plan.candidates(model)
         if isinstance(chosen, Fault):
+            self.discovery.nudge()  # the lists may be older than the model
             return chosen
         upstreams = tuple(self.upstreams[index] for index in chosen)
         able = tuple(upstream for upstream in upstreams if not needs or upstream.speaks(needs))
@@ -192,6 +203,7 @@ class Runtime:
 
     def shut_down(self) -> None:
         """End what is still live, close the pools."""
+        self.discovery.stop()
         for exchange in list(self.live):
             exchange.on_drain_over()
         for upstream in self.upstreams:
@@ -200,6 +212,9 @@ class Runtime:
         self.tokens.close()
         self.clock.stop()
         self.ground.resolver.close()
+
+    def _warn(self, text: str) -> None:
+        sys.stderr.write(f"warning: {text}\n")
 
     def _sweep(self, now: float) -> None:
         if self._unrecorded:

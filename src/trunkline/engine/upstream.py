@@ -12,12 +12,13 @@ from trunkline.config.addresses import is_near
 from trunkline.credentials.base import Credential, mask
 from trunkline.credentials.oauth2 import ClientCredentials, Tokens
 from trunkline.credentials.static import StaticCredential
+from trunkline.engine.secrets import secrets_of
 from trunkline.engine.token_sender import token_sender
 from trunkline.engine.way import Ground, connector, way_of
 from trunkline.errors import Fault
 from trunkline.net.clock import Clock
 from trunkline.net.pool import Pool
-from trunkline.net.url import BaseUrl, azure_base, join_raw, parse_base_url
+from trunkline.net.url import BaseUrl, azure_base, azure_resource, join, join_raw, parse_base_url
 from trunkline.providers.base import Profile
 from trunkline.providers.registry import PROVIDERS, find
 from trunkline.providers.shape import Shaper, shaper
@@ -89,7 +90,7 @@ class Upstream:
         self._lines: dict[tuple[bytes, bytes], bytes] = {}
         dropped = _OWN_HOP | {name.encode("latin-1") for name in own}
         self._dropped = dropped if settings.forward_authorization else dropped | _CREDENTIALS
-        self._secrets = tuple(secret.encode() for secret in (settings.api_key, settings.client_secret or ""))
+        self._secrets = secrets_of(settings)
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name} {self.base.address} {self.pool!r}>"
@@ -136,8 +137,25 @@ class Upstream:
             line = self._line(call.method, call.target)
         return line + b"".join([b"%b: %b\r\n" % pair for pair in passed])
 
+    def question(self, method: bytes, path: bytes, headers: Headers) -> bytes:
+        """The head of a question of the gateway's own, but for a token and the framing of the body.
+
+        Unlike a client's, its path is one of the server where it is none of the API: `/props` of `http://h/v1`.
+        """
+        base = self.base
+        if path == b"/v1/models" and "/v1/models" in self.row.paths and self.settings.api_version:
+            base = azure_resource(parse_base_url(self.settings.url), self.settings.api_version)
+        head = self._render(method, join(base, path.decode("ascii")), path)
+        return head + b"".join([b"%b: %b\r\n" % pair for pair in [*self._polite.items(), *headers]])
+
     def _line(self, method: bytes, target: bytes) -> bytes:
         """The request line and the lines that every request of it has."""
+        line = self._render(method, join_raw(self.base, target), target)
+        if len(self._lines) < _MAX_LINES:
+            self._lines[method, target] = line
+        return line
+
+    def _render(self, method: bytes, joined: bytes, target: bytes) -> bytes:
         own = "".join(f"{name}: {value}\r\n" for name, value in self._own.items()).encode("latin-1")
         if self.oauth is None:
             path = target.partition(b"?")[0].decode("latin-1")
@@ -146,15 +164,12 @@ class Upstream:
             # A header of the settings is what somebody wrote there on purpose.
             if authorization.partition(b":")[0].decode() not in self._own:
                 own += authorization
-        line = b"%b %b HTTP/1.1\r\nhost: %b\r\naccept-encoding: identity\r\n%b" % (
+        return b"%b %b HTTP/1.1\r\nhost: %b\r\naccept-encoding: identity\r\n%b" % (
             method,
-            join_raw(self.base, target),
+            joined,
             self.base.host_header,
             own,
         )
-        if len(self._lines) < _MAX_LINES:
-            self._lines[method, target] = line
-        return line
 
 
 def _oauth(settings: BackendSettings, clock: Clock, on: Ground, tokens: Tokens) -> Credential | None:

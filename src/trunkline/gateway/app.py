@@ -19,6 +19,9 @@ from trunkline.net.listener import ServerSettings
 from trunkline.net.server import Server
 from trunkline.net.tls import server_context
 
+FIRST_LISTS = 0.25
+"""Seconds that the ready line waits for the backends' lists of models."""
+
 SHOWN = 8
 """Names of models in the ready line; more are counted."""
 
@@ -44,6 +47,9 @@ class Gateway:
         await self.server.start()
         await self.admin.start()
         self.runtime.listening = [*self.server.addresses, *self.admin.addresses]
+        # Servers nearby have told their models when the ready line is printed; nobody waits for the others.
+        self.runtime.discovery.start()
+        await self.runtime.discovery.settled(FIRST_LISTS)
 
     async def stop(self) -> None:
         """Let running calls finish for `drain_timeout`, then cut them; close everything."""

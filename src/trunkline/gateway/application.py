@@ -33,7 +33,10 @@ from trunkline.wire.values import UNLISTED, Call
 
 _ALL_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 # What a backend must speak to be asked; chat completions and what belongs to it are spoken by all.
-_NEEDS = {"responses": "responses", "messages": "messages", "messages/other": "messages"}
+_NEEDS = {
+    surface: surface.partition("/")[0]
+    for surface in ("responses", "messages", "responses/other", "messages/other")
+}
 PEEK = 64 * 1024
 """Bytes of a form that are looked at for its `model` field before the rest streams through."""
 
@@ -65,7 +68,7 @@ class DataApplication:
             if operation is openai.HEALTH:
                 return self._probes.handler(entry.route.path, connection, entry.extra)
             if operation is openai.MODELS:
-                return self._models.handler(entry.route, entry.key, connection, entry.extra)
+                return self._models.handler(entry.route, entry.key, connection, entry.extra, entry.head)
             return _OpaqueRequest(entry)
         request_id = runtime.next_id()
         if entry.fault is None:

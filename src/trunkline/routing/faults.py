@@ -8,7 +8,8 @@ the numbers of an overflow (providers/overflow.py), nor the sequence of attempts
 | the client's own mistakes, content filters, context_overflow, max_tokens_too_large | no: it would say the same |
 | model_not_found, auth, permission, quota | yes: the fault is this backend's |
 | rate_limit, overloaded, timeout, server_error, error_in_200, error_in_stream | yes, until content was sent |
-| dns, egress, connect, proxy, tls, timeouts, reset, cut, malformed, empty or incomplete streams | yes, until content was sent |
+| dns, egress, connect, proxy, tls, timeouts | yes, until content was sent |
+| reset, cut, malformed, empty or incomplete streams | yes, until content was sent |
 | total_timeout, client_gone, shutting_down | no: there is no time, nobody, or no gateway left |
 
 A status alone says too little: xAI and Gemini refuse a key with 400, OpenAI's empty account is a 429 like its rate

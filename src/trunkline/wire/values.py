@@ -7,7 +7,7 @@ from trunkline.wire.head import Headers
 SSE_SURFACES = frozenset(("chat", "completions", "responses", "messages"))
 """Surfaces whose streams are server-sent events that the gateway can read and end with an error of their own."""
 
-UNLISTED = frozenset(("other", "messages/other"))
+UNLISTED = frozenset(("other", "messages/other", "responses/other"))
 """Surfaces of operations that the gateway does not know: what an answer of theirs means is not for it to judge."""
 
 

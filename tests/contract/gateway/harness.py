@@ -16,7 +16,7 @@ import pytest
 
 from tests.contract.simulator.raw import LOOPS, PATIENCE, Reply, get
 from tests.contract.simulator.raw import post as post_bytes
-from trunkline.config.model import AdminSettings, Settings
+from trunkline.config.model import AdminSettings, DiscoverySettings, Settings
 from trunkline.gateway.app import Gateway
 from trunkline.net.listener import ServerSettings
 from trunkline.policy.keys import KeySettings
@@ -217,6 +217,8 @@ async def running(
     passthrough: bool = False,
     backends: list[dict[str, Any]] | None = None,
     api_key: str = "",
+    discovery: float = 0.0,
+    data_dir: str | None = None,
 ) -> AsyncGenerator[World]:
     """Start a gateway in front of one simulator per fault (None: healthy; no argument: one healthy simulator).
 
@@ -248,6 +250,8 @@ async def running(
                 keys=keys or [],
                 backends=settings,
                 passthrough=passthrough,
+                discovery=DiscoverySettings(interval=discovery),
+                data_dir=data_dir,
             )
         )
         world = World(gateway, sims)

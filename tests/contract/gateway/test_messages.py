@@ -287,9 +287,6 @@ async def test_of_several_backends_only_those_that_speak_it_are_asked() -> None:
         assert "x-api-key" not in sent(world, 2)
 
 
-@pytest.mark.xfail(
-    reason="paths below /v1/messages are not yet told from any other path (surfaces/openai.py)"
-)
 @on_both_loops
 async def test_what_is_below_messages_needs_a_backend_that_speaks_it() -> None:
     async with running(None, None, backends=[GROQ, CLAUDE]) as world:

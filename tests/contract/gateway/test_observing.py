@@ -1,11 +1,9 @@
 """What operators and monitors see: records, metrics, health, the list of models."""
 
-import asyncio
-
 import msgspec
 import pytest
 
-from tests.contract.gateway.harness import Reply, World, chat, get, on_both_loops, post, running, scripted
+from tests.contract.gateway.harness import Reply, World, chat, get, on_both_loops, post, running
 from trunkline.policy.keys import KeySettings
 
 
@@ -146,74 +144,6 @@ async def test_health_of_several_backends() -> None:
     async with running(urls=["http://127.0.0.1:1"], backends=[{"url": "http://127.0.0.1:1"}]) as world:
         assert (await world.ask(get("/health"))).status == 503
         assert (await world.ask(get("/health/live"))).status == 200
-
-
-async def listed(world: World, headers: str = "") -> list[str]:
-    reply = await world.ask(get("/v1/models", headers=headers))
-    assert (reply.status, reply.json["object"]) == (200, "list")
-    assert reply.headers["x-request-id"]
-    for entry in reply.json["data"]:
-        assert entry["object"] == "model"
-        assert isinstance(entry["created"], int)
-        assert entry["owned_by"]
-    return [entry["id"] for entry in reply.json["data"]]
-
-
-@on_both_loops
-async def test_models_are_those_configured_and_those_listed_upstream() -> None:
-    async with running(None, None, backends=[{"models": ["org/b:1", "a"]}, {"priority": 2}]) as world:
-        assert await listed(world) == ["org/b:1", "a", "sim-small", "sim-large", "sim-embed"]
-        assert world.counts == [0, 1]
-        for path, status in (
-            ("/v1/models/org/b:1", 200),
-            ("/v1/models/org%2Fb%3A1", 200),
-            ("/models/a", 200),
-            ("/api/v1/models/sim-small/", 200),
-            ("/v1/models/nope", 404),
-        ):
-            reply = await world.ask(get(path))
-            assert reply.status == status, path
-        assert reply.json["error"]["code"] == "model_not_found"
-    async with running(backends=[{"models": ["mine", "sim-e*"]}]) as world:
-        assert await listed(world) == ["mine", "sim-embed"]
-    async with running(None, urls=["http://127.0.0.1:1"]) as world:
-        assert await listed(world) == ["sim-small", "sim-large", "sim-embed"], (
-            "a backend that is down lists nothing"
-        )
-
-
-@on_both_loops
-async def test_a_key_sees_the_models_it_may_use() -> None:
-    keys = [KeySettings(name="team", key="k", models=["sim-s*", "mine"])]
-    async with running(None, None, keys=keys, backends=[{"models": ["mine", "yours"]}]) as world:
-        assert await listed(world, "authorization: Bearer k\r\n") == ["mine", "sim-small"]
-        reply = await world.ask(get("/v1/models/yours", headers="authorization: Bearer k\r\n"))
-        assert reply.status == 404
-        assert (await world.ask(get("/v1/models"))).status == 401
-
-
-@pytest.mark.parametrize(
-    ("body", "names"),
-    [
-        (b'{"data":[{"id":"lm"},{"id":7},"x",{"id":"lm","created":5}]}', ["lm"]),
-        (b'[{"id":"bare"}]', ["bare"]),
-        (b"<html>", []),
-        (b'{"data":{}}', []),
-        (b"null", []),
-    ],
-)
-@on_both_loops
-async def test_odd_lists_of_models(body: bytes, names: list[str]) -> None:
-    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-            % (len(body), body)
-        )
-        await reader.read()
-
-    async with scripted(play) as url, running(backends=[{"url": url}]) as world:
-        assert await listed(world) == names
 
 
 async def broken(world: World, request: bytes) -> Reply:

@@ -198,9 +198,6 @@ async def test_of_several_backends_only_those_that_speak_it_are_asked() -> None:
         assert (await world.ask(chat())).headers["x-trunkline-backend"] == "a"
 
 
-@pytest.mark.xfail(
-    reason="paths below /v1/responses are not yet told from any other path (surfaces/openai.py)"
-)
 @on_both_loops
 async def test_a_stored_answer_is_asked_for_where_answers_are() -> None:
     async with running(None, None, backends=[MISTRAL, OPENAI]) as world:

@@ -88,7 +88,7 @@ async def test_json_bodies_that_are_no_object_pass_where_the_operation_is_not_kn
 
 @on_both_loops
 async def test_head_is_answered_wherever_get_is() -> None:
-    async with running() as world:
+    async with running(discovery=300.0) as world:
         for path in (
             "/health",
             "/health/live",

@@ -212,6 +212,15 @@ def test_which_faults_another_backend_may_mend() -> None:
     assert mended == {
         *("model_not_found", "auth", "permission", "quota", "rate_limit", "overloaded", "timeout"),
         *("server_error", "error_in_200", "error_in_stream"),
-        *("dns", "connect", "tls", "connect_timeout", "first_token_timeout", "idle_timeout"),
+        *(
+            "dns",
+            "egress",
+            "connect",
+            "proxy",
+            "tls",
+            "connect_timeout",
+            "first_token_timeout",
+            "idle_timeout",
+        ),
         *("stale_connection", "reset", "cut", "malformed", "empty_stream", "incomplete_stream"),
     }

@@ -1,29 +1,33 @@
-"""`GET /v1/models` and `/v1/models/{id}`.
+"""`GET /v1/models` and `/v1/models/{id}`, answered from memory.
 
-Owns the list that clients see: the names in the configuration, and, for backends that list none there, what the
-backend itself says. Filtered by what the key may use.
+Owns the two forms of the answer, OpenAI's and Anthropic's (where `anthropic-version` is sent), and the filter by what
+the key may use. Does not own what is listed (engine/catalog.py) nor how it is known (engine/discovery.py).
+
+Anthropic's list comes in pages of `limit` (1 to 1000) from `after_id` on or up to `before_id`; without a limit a page
+holds all that a page may hold, because clients that read one page are more common than long lists.
 """
 
-import asyncio
-from fnmatch import fnmatchcase
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
-from trunkline.engine.fetch import fetch
+from trunkline.engine.catalog import Entry
 from trunkline.engine.runtime import Runtime
-from trunkline.engine.upstream import Upstream
-from trunkline.errors import MODEL_UNKNOWN, Answer, Fault
+from trunkline.errors import INVALID_REQUEST, Fault
 from trunkline.gateway.surfaces.local import JSON, LocalRequest, Reply
 from trunkline.gateway.surfaces.openai import Route
 from trunkline.net.http1_server import ServerConnection
 from trunkline.policy.keys import Key
-from trunkline.wire.error_body import render
+from trunkline.routing.plan import unknown_model
+from trunkline.wire.error_body import Dialect, render
+from trunkline.wire.head import RequestHead
 
-TIMEOUT = 5.0  # seconds for a backend to list its models; a slow one must not hold up the others' names
-
-Entry = dict[str, Any]
+FIRST_LISTS = 2.0
+"""Seconds that a request right after the start waits for the backends' first lists; Claude Code itself waits 3."""
+MAX_PAGE = 1000  # entries; https://docs.anthropic.com/en/api/models-list
 
 
 class ModelList:
@@ -32,64 +36,85 @@ class ModelList:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def handler(self, route: Route, key: Key, connection: ServerConnection, extra: bytes) -> LocalRequest:
+    def handler(
+        self, route: Route, key: Key, connection: ServerConnection, extra: bytes, head: RequestHead
+    ) -> LocalRequest:
         """Answer one request."""
-        block = b"x-request-id: %b\r\n%b" % (self._runtime.next_id(), extra)
-        return LocalRequest(connection, partial(self._answer, route.model, key), block)
+        request_id = self._runtime.next_id()
+        block = b"x-request-id: %b\r\n%b" % (request_id, extra)
+        dialect: Dialect = "anthropic" if b"anthropic-version" in head.fields else "openai"
+        answer = partial(self._answer, route, key, dialect, request_id.decode())
+        return LocalRequest(connection, answer, block)
 
-    async def _answer(self, wanted: str, key: Key) -> Reply:
-        entries = [entry for entry in await self._entries() if key.allows(entry["id"])]
-        if not wanted:
-            return Reply(200, msgspec.json.encode({"object": "list", "data": entries}))
-        for entry in entries:
-            if entry["id"] == wanted:
-                return Reply(200, msgspec.json.encode(entry))
-        fault = Fault(MODEL_UNKNOWN, f"there is no model `{wanted[:100]}`", param="model")
-        return Reply(404, render(fault, "openai"), JSON + b"x-should-retry: false\r\n")
-
-    async def _entries(self) -> list[Entry]:
-        """All models, once each, in the order of priority."""
-        choice = self._runtime.choose("")
-        assert not isinstance(choice, Fault), "without a model every backend is a candidate"
-        lists = await asyncio.gather(*(_entries_of(upstream) for upstream in choice.upstreams))
-        merged: dict[str, Entry] = {}
-        for entries in lists:
-            for entry in entries:
-                merged.setdefault(entry["id"], entry)
-        return list(merged.values())
+    async def _answer(self, route: Route, key: Key, dialect: Dialect, request_id: str) -> Reply:
+        discovery = self._runtime.discovery
+        await discovery.settled(FIRST_LISTS)
+        entries = [entry for entry in discovery.catalog.entries() if key.allows(entry["id"])]
+        if route.model:
+            found = _one(entries, route.model, dialect)
+        elif dialect == "anthropic":
+            found = _page(entries, route.query)
+        else:
+            found = {"object": "list", "data": entries}
+        if isinstance(found, Fault):
+            body = render(found, dialect, request_id)
+            return Reply(found.http_status, body, JSON + b"x-should-retry: false\r\n")
+        return Reply(200, msgspec.json.encode(found))
 
 
-async def _entries_of(upstream: Upstream) -> list[Entry]:
-    models = upstream.settings.models
-    named: list[Entry] = [
-        _entry(upstream, {"id": name}) for name in models or () if not any(mark in name for mark in "*?[")
-    ]
-    if models is not None and len(named) == len(models):
-        return named
-    listed = [entry for entry in await _listed_by(upstream) if models is None or _any(models, entry["id"])]
-    return named + listed
+def _one(entries: list[Entry], wanted: str, dialect: Dialect) -> Entry | Fault:
+    for entry in entries:
+        if entry["id"] == wanted:
+            return _anthropic(entry) if dialect == "anthropic" else entry
+    return unknown_model(wanted, (entry["id"] for entry in entries))
 
 
-async def _listed_by(upstream: Upstream) -> list[Entry]:
-    """What the backend itself lists; nothing if it does not answer."""
-    answer = await fetch(upstream, b"/v1/models", TIMEOUT)
-    if not isinstance(answer, Answer) or answer.status != 200:
-        return []
+def _page(entries: list[Entry], query: bytes) -> Entry | Fault:
+    """A page of Anthropic's list."""
+    asked = dict(parse_qsl(query.removeprefix(b"?").decode("latin-1")))
+    limit = asked.get("limit", str(MAX_PAGE))
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= MAX_PAGE):
+        return Fault(INVALID_REQUEST, f"limit must be a number from 1 to {MAX_PAGE}", param="limit")
+    names = [entry["id"] for entry in entries]
+    start, end = 0, len(names)
+    for cursor in ("after_id", "before_id"):
+        if cursor in asked:
+            if asked[cursor] not in names:
+                return Fault(INVALID_REQUEST, f"{cursor} is no model of this list", param=cursor)
+            start, end = (
+                (names.index(asked[cursor]) + 1, end)
+                if cursor == "after_id"
+                else (start, names.index(asked[cursor]))
+            )
+    if "before_id" in asked and "after_id" not in asked:
+        page = entries[max(start, end - int(limit)) : end]
+    else:
+        page = entries[start:end][: int(limit)]
+    return {
+        "data": [_anthropic(entry) for entry in page],
+        "has_more": len(page) < end - start,
+        "first_id": page[0]["id"] if page else None,
+        "last_id": page[-1]["id"] if page else None,
+    }
+
+
+def _anthropic(entry: Entry) -> Entry:
+    """An entry as Anthropic's clients know it; a time that is not known is the epoch, as theirs says."""
+    name: Any = entry.get("display_name") or entry.get("name")
+    created: Any = entry.get("created_at")
+    if not isinstance(created, str):
+        created = _time(entry["created"])
+    shown = {
+        "type": "model",
+        "id": entry["id"],
+        "display_name": name if isinstance(name, str) else entry["id"],
+        "created_at": created,
+    }
+    return shown | {"max_input_tokens": window} if (window := entry.get("context_length")) else shown
+
+
+def _time(seconds: int) -> str:
     try:
-        listed: Any = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return []
-    found = cast("Entry", listed).get("data") if isinstance(listed, dict) else listed
-    if not isinstance(found, list):
-        return []
-    entries = [cast("Entry", entry) for entry in cast("list[Any]", found) if isinstance(entry, dict)]
-    return [_entry(upstream, entry) for entry in entries if isinstance(entry.get("id"), str)]
-
-
-def _entry(upstream: Upstream, said: Entry) -> Entry:
-    # Some servers leave out `object` and `created` (LM Studio), which typed clients insist on.
-    return {"object": "model", "created": 0, "owned_by": upstream.name, **said}
-
-
-def _any(globs: list[str], name: str) -> bool:
-    return any(name == glob or fnmatchcase(name, glob) for glob in globs)
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return "1970-01-01T00:00:00Z"

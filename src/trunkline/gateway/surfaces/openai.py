@@ -24,8 +24,11 @@ class Operation(msgspec.Struct, frozen=True, gc=False):
 
 MODELS = Operation("models", (b"GET", b"HEAD"), json=False)
 HEALTH = Operation("health", (b"GET", b"HEAD"), json=False)
-# Anthropic's clients read Anthropic's errors there too.
-_BELOW_MESSAGES = Operation("messages/other", (), json=False)
+# Counting, batches, stored answers: only who speaks the API has them, and Anthropic's clients read Anthropic's errors.
+_BELOW: tuple[tuple[bytes, Operation], ...] = (
+    (b"/v1/messages/", Operation("messages/other", (), json=False)),
+    (b"/v1/responses/", Operation("responses/other", (), json=False)),
+)
 ANY = Operation("other", (), json=False)
 
 _LISTED: dict[bytes, Operation] = {
@@ -96,7 +99,8 @@ def find(target: bytes, *, any_path: bool) -> Route | None:
     if path.startswith(_MODEL) and len(path) > len(_MODEL):
         return Route(MODELS, path, query, _text(path[len(_MODEL) :].removesuffix(b"/")))
     if path.startswith(b"/v1/"):
-        return Route(ANY, path, query)
+        below = next((operation for prefix, operation in _BELOW if path.startswith(prefix)), ANY)
+        return Route(below, path, query)
     return None
 
 
