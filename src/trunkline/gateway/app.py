@@ -81,12 +81,14 @@ class Gateway:
         return f"finishing {calls}, up to {timeout:g} s; Ctrl-C again to cut {'it' if count == 1 else 'them'}"
 
     def _models(self) -> str:
-        """Names and globs as they are configured, in the order in which backends are asked."""
+        """Names and globs as they are configured, in the order in which backends are asked, then what these list."""
         backends = sorted(self.settings.backends, key=lambda backend: backend.priority)
-        names = list(dict.fromkeys(name for backend in backends for name in backend.models or ()))
+        plan = self.runtime.plan
+        configured = [name for backend in backends for name in backend.models or ()]
+        names = list(dict.fromkeys([*configured, *plan.all_names()]))
         if len(names) > SHOWN:
             names[SHOWN:] = [f"{len(names) - SHOWN} more"]
-        if any(backend.models is None for backend in backends):
+        if plan.takes_any:
             names.append("any other" if names else "any")
         return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 

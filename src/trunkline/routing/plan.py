@@ -83,6 +83,12 @@ class Plan:
         self._remembered.clear()
         self._unknown.clear()
 
+    @property
+    def takes_any(self) -> bool:
+        """Whether there is a backend whose models are neither configured nor known."""
+        pairs = zip(self._backends, self._listed, strict=True)
+        return any(backend.models is None and listed is None for backend, listed in pairs)
+
     def model_names(self) -> list[str]:
         """The models that the configuration names outright (globs left out), in order, once each."""
         named = [

@@ -204,3 +204,11 @@ def test_the_order_is_by_what_is_known_then_priority_then_as_written(
     ranked = [(rank(*pair), pair[0].priority, index) for index, pair in enumerate(pairs)]
     order = sorted(item for item in ranked if item[0] is not None)
     assert (() if isinstance(found, Fault) else found) == tuple(index for *_, index in order)
+
+
+def test_whether_any_model_may_be_asked_for() -> None:
+    plan = Plan([backend(["a"]), backend(None)])
+    assert plan.takes_any
+    plan.learn(1, Names(("b",)))
+    assert not plan.takes_any
+    assert not Plan([backend(["a*"])]).takes_any
