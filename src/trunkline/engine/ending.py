@@ -40,7 +40,8 @@ def error_answer(exchange: "Exchange", fault: Fault, relay: Relay | None) -> tup
             body = wrapped
     else:
         status = fault.http_status
-        body = render(fault, dialect_of(call.surface), call.request_id.decode())
+        # What an upstream said inside a stream is part of the message.
+        body = exchange.masked(render(fault, dialect_of(call.surface), call.request_id.decode()))
         block = b"content-type: application/json\r\n" + gateway_block(exchange)
         if fault.retry_after is not None:
             block += b"retry-after: %d\r\n" % max(1, round(fault.retry_after))

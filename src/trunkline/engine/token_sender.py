@@ -6,8 +6,12 @@ Owns the request's head and the bounds of the answer. Does not own what is asked
 
 from urllib.parse import urlsplit
 
+from msgspec import structs
+
+from trunkline.credentials.base import mask
 from trunkline.credentials.oauth2 import Fields, Send
 from trunkline.engine.fetch import ask
+from trunkline.engine.secrets import secrets_of
 from trunkline.engine.way import Ground, connector
 from trunkline.errors import CONNECT, Answer, Fault
 from trunkline.net.clock import Clock
@@ -32,6 +36,7 @@ def token_sender(settings: BackendSettings, clock: Clock, on: Ground) -> Send:
             return unusable
 
         return refuse
+    secrets = secrets_of(settings)
     pool = Pool(connector(settings, base, on), clock, MAX_CONNECTIONS, base.address)
     parts = urlsplit(settings.token_url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -45,6 +50,10 @@ def token_sender(settings: BackendSettings, clock: Clock, on: Ground) -> Send:
             lines,
             len(body),
         )
-        return await ask(pool, head, body, timeout, MAX_ANSWER)
+        answer = await ask(pool, head, body, timeout, MAX_ANSWER)
+        if isinstance(answer, Answer) and answer.status != 200:
+            # The reason goes to clients, and the query of the URL may be a credential too.
+            return structs.replace(answer, body=mask(answer.body, secrets))
+        return answer
 
     return send

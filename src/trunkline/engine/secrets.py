@@ -1,0 +1,53 @@
+"""What of a backend's settings must never be shown: found once, masked in whatever its upstream says about it.
+
+Owns which settings hold secrets and in which spellings an upstream may quote them. Does not own the masking itself
+(credentials/base.py) nor tokens, which change (credentials/oauth2.py).
+
+Errors of upstreams reach clients unchanged, so nothing is masked that is no secret: placeholders like `EMPTY` and
+`ollama` are words of such errors, and so are the values of headers that everybody sends.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from urllib.parse import quote, unquote, urlsplit
+
+from trunkline.routing.backend import BackendSettings
+
+SHORTEST = 8
+"""Characters of a secret. What is shorter is a placeholder: the shortest real keys have 20."""
+
+# Headers whose values tell no secret, whatever they are; in lower case.
+_OPEN = re.compile(
+    r"accept(-.*)?|anthropic-(beta|version)|content-type|http-referer|openai-(beta|organization|project)|origin"
+    r"|referer|user-agent|x-title"
+)
+_OPEN_QUERY = ("api-version", "beta")
+
+
+def secrets_of(settings: BackendSettings) -> tuple[bytes, ...]:
+    """The secrets in a backend's settings, in all spellings that bodies and messages have."""
+    found = dict.fromkeys(secret for secret in _written(settings) if len(secret) >= SHORTEST)
+    return tuple(dict.fromkeys(spelling for secret in found for spelling in _spellings(secret)))
+
+
+def _written(settings: BackendSettings) -> Iterator[str]:
+    yield settings.api_key
+    yield settings.client_secret or ""
+    for name, value in settings.headers.items():
+        if not _OPEN.fullmatch(name.lower()):
+            yield value
+            yield value.rpartition(" ")[2]  # of `Bearer k`: an upstream quotes the key alone
+    for url in (settings.url, settings.token_url or ""):
+        for name, _, value in (part.partition("=") for part in urlsplit(url).query.split("&")):
+            if name.lower() not in _OPEN_QUERY:
+                yield from (value, unquote(value))
+
+
+def _spellings(secret: str) -> Iterator[bytes]:
+    yield secret.encode()
+    quoted = json.dumps(secret)[1:-1]
+    yield quoted.encode()
+    yield quoted.replace("/", r"\/").encode()  # as PHP writes it
+    yield json.dumps(secret, ensure_ascii=False)[1:-1].encode()
+    yield quote(secret, safe="").encode()

@@ -1,0 +1,69 @@
+"""Which settings of a backend are secrets, and how they may be quoted."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.credentials.base import mask
+from trunkline.engine.secrets import SHORTEST, secrets_of
+from trunkline.routing.backend import BackendSettings
+
+
+def shown(text: str, **settings: Any) -> str:
+    values: dict[str, Any] = {"name": "b", "url": "http://h", **settings}
+    return mask(text.encode(), secrets_of(BackendSettings(**values))).decode()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"api_key": "canary-1234"},
+        {"client_secret": "canary-1234"},
+        {"headers": {"X-Team": "canary-1234"}},
+        {"headers": {"Authorization": "Bearer canary-1234"}},
+        {"url": "http://h/v1?key=canary-1234"},
+        {"url": "http://h/v1?a=b&sig=canary%2D1234&c"},
+        {"token_url": "http://h/token?code=canary-1234"},
+    ],
+)
+def test_what_is_masked(settings: dict[str, Any]) -> None:
+    assert shown("you sent canary-1234!", **settings) == "you sent ***!"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"api_key": "EMPTY"},
+        {"api_key": "ollama"},
+        {"headers": {"Accept": "application/json", "User-Agent": "my-program/1.0", "X-Flag": "on"}},
+        {"headers": {"anthropic-beta": "context-1m-2025-08-07"}},
+        {"url": "http://h/v1?api-version=2024-06-01-preview"},
+        {"organization": "org-12345678"},
+    ],
+)
+def test_what_is_not(settings: dict[str, Any]) -> None:
+    text = "EMPTY ollama application/json my-program/1.0 on context-1m-2025-08-07 2024-06-01-preview org-12345678"
+    assert shown(text, **settings) == text
+
+
+@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x17F), min_size=SHORTEST))
+def test_no_spelling_of_a_secret_is_left(secret: str) -> None:
+    spellings = {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        json.dumps(secret)[1:-1].replace("/", "\\/"),
+        quote(secret, safe=""),
+    }
+    for spelling in spellings:
+        assert shown(f"<{spelling}>", client_secret=secret) == "<***>"
+
+
+def test_a_secret_in_a_url_is_found_as_it_was_written_too() -> None:
+    url = "http://h/v1?sig=ab+cd%2Fef=="
+    for text in ("ab+cd%2Fef==", "ab+cd/ef=="):
+        assert shown(f"<{text}>", url=url) == "<***>"
