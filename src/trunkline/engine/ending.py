@@ -10,7 +10,7 @@ from msgspec import structs
 
 from trunkline.engine.answer_head import answer_block, gateway_block
 from trunkline.engine.relay import Relay
-from trunkline.errors import Fault
+from trunkline.errors import ERROR_IN_STREAM, Fault
 from trunkline.wire.error_body import dialect_of, readable, render
 from trunkline.wire.values import SSE_SURFACES, Call
 
@@ -40,8 +40,9 @@ def error_answer(exchange: "Exchange", fault: Fault, relay: Relay | None) -> tup
             body = wrapped
     else:
         status = fault.http_status
-        # What an upstream said inside a stream is part of the message.
-        body = exchange.masked(render(fault, dialect_of(call.surface), call.request_id.decode()))
+        if fault.kind is ERROR_IN_STREAM:  # its message has the upstream's own words
+            fault = structs.replace(fault, message=exchange.masked(fault.message.encode()).decode())
+        body = render(fault, dialect_of(call.surface), call.request_id.decode())
         block = b"content-type: application/json\r\n" + gateway_block(exchange)
         if fault.retry_after is not None:
             block += b"retry-after: %d\r\n" % max(1, round(fault.retry_after))

@@ -282,7 +282,7 @@ async def test_an_error_inside_a_stream_that_has_begun(
             writer.write(f"data: {before}\n\n".encode())
         await asyncio.sleep(0.3)
         writer.write(f'data: {{"error":{{"message":"you sent {KEY}"}}}}\n\n'.encode())
-        await reader.read()
+        await writer.drain()
 
     async with (
         scripted(play) as url,
