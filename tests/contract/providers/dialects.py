@@ -206,6 +206,7 @@ async def behind(
     *,
     place: str = "",
     environ: Mapping[str, str] = {},
+    discovery: float = 0.0,
     **settings: Any,
 ) -> AsyncGenerator[World]:
     """A gateway before the simulator in the dialect of a row; `settings` as in a file, `place`: path of its `url`.
@@ -214,16 +215,16 @@ async def behind(
     """
     async with await start(seed=7, model_list=DIALECTS[row.name].models or "openai") as sim:
         backend = {"name": "a", "provider": row.name, "url": sim.url + place} | settings
-        async with configured(folder, backend, environ=environ) as world:
+        async with configured(folder, backend, environ=environ, discovery=discovery) as world:
             world.sims.insert(0, sim)
             yield world
 
 
 @asynccontextmanager
 async def configured(
-    folder: Path, *backends: dict[str, Any], environ: Mapping[str, str] = {}
+    folder: Path, *backends: dict[str, Any], environ: Mapping[str, str] = {}, discovery: float = 0.0
 ) -> AsyncGenerator[World]:
-    """A gateway with backends as a file has them."""
+    """A gateway with backends as a file has them. `discovery`: seconds between two questions for their lists."""
     file = folder / "trunkline.yaml"
     file.write_text(json.dumps({"backends": backends}))
     loaded = load(file, environ)
@@ -231,7 +232,7 @@ async def configured(
         {field: getattr(backend, field) for field in backend.__struct_fields__}
         for backend in loaded.settings.backends
     ]
-    async with running(urls=[""] * (len(values) - 1), backends=values) as world:
+    async with running(urls=[""] * (len(values) - 1), backends=values, discovery=discovery) as world:
         yield world
 
 
