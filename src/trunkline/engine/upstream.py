@@ -150,7 +150,8 @@ class Upstream:
 
     def _line(self, method: bytes, target: bytes) -> bytes:
         """The request line and the lines that every request of it has."""
-        line = self._render(method, join_raw(self.base, target), target)
+        passed = _without_version(target) if self.settings.api_version else target
+        line = self._render(method, join_raw(self.base, passed), target)
         if len(self._lines) < _MAX_LINES:
             self._lines[method, target] = line
         return line
@@ -170,6 +171,13 @@ class Upstream:
             self.base.host_header,
             own,
         )
+
+
+def _without_version(target: bytes) -> bytes:
+    """A target without the version that clients of Azure's SDK name: the backend has its own, and two contradict."""
+    path, mark, query = target.partition(b"?")
+    kept = [part for part in query.split(b"&") if part.partition(b"=")[0].lower() != b"api-version"]
+    return path + mark + b"&".join(kept) if any(kept) else path
 
 
 def _oauth(settings: BackendSettings, clock: Clock, on: Ground, tokens: Tokens) -> Credential | None:

@@ -113,12 +113,19 @@ async def test_a_deployment_is_what_clients_of_azure_s_sdk_name(tmp_path: Path) 
     host = "r.openai.azure.com"
     settings = {"url": f"https://{host}", "deployment_name": "gpt-4", "api_version": "2024-06-01"}
     async with at_home(tmp_path, host, environ={}, type="azure", **settings) as (world, _):
-        path = "/openai/deployments/gpt-4/chat/completions?api-version=2020-01-01"
+        path = "/openai/deployments/gpt-4/chat/completions"
         say = [{"role": "user", "content": "hi"}]
-        reply = await world.ask(post(path, {"messages": say}, headers="api-key: mine\r\n"))
-        assert reply.status == 200
-        # The version that is configured stands first, and servers take the first.
-        assert world.seen.target.startswith(
-            "/openai/deployments/gpt-4/chat/completions?api-version=2024-06-01"
-        )
-        assert credentials(world.seen) == {}
+        for query, sent in (
+            ("?api-version=2020-01-01", ""),
+            ("?a=1&API-Version=2020-01-01&b=%20", "&a=1&b=%20"),
+            ("?a", "&a"),
+            ("", ""),
+        ):
+            reply = await world.ask(post(path + query, {"messages": say}, headers="api-key: mine\r\n"))
+            assert reply.status == 200
+            # The configured version holds: servers refuse a request that names two.
+            assert world.seen.target == f"{path}?api-version=2024-06-01{sent}"
+            assert credentials(world.seen) == {}
+    async with at_home(tmp_path, "h.test", environ={}, url="https://h.test") as (world, _):
+        reply = await world.ask(post(path + "?api-version=2020-01-01", {"messages": say}))
+        assert (reply.status, world.seen.target) == (200, "/v1/chat/completions?api-version=2020-01-01")
