@@ -180,6 +180,19 @@ async def test_neither_is_it_a_token_endpoint_nor_a_proxy() -> None:
 
 
 @on_both_loops
+async def test_a_token_is_asked_for_on_the_backend_s_way() -> None:
+    async with scripted(b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n") as (proxy, port):
+        oauth = {"client_id": "c", "client_secret": "s-canary-1", "token_url": "https://idp.test/token?x=1"}
+        async with running(backends=[oauth | {"proxy": f"http://127.0.0.1:{port}"}]) as world:
+            message = await refusal(world)
+            assert message.startswith(
+                "auth: no OAuth2 token from idp.test: connection to idp.test:443 through proxy "
+            )
+            assert world.counts == [0]
+        assert {request.split(b"\r\n")[0] for request in proxy.requests} == {b"CONNECT idp.test:443 HTTP/1.1"}
+
+
+@on_both_loops
 async def test_another_backend_is_asked_instead() -> None:
     async with running(None, None, backends=[{"url": "http://169.254.169.254"}, {}]) as world:
         reply = await world.ask(chat())
