@@ -210,7 +210,7 @@ class Crowd:
 
     async def _local(self, line: Line) -> None:
         path = self._rng.choice((b"/v1/models", b"/health", b"/health/live"))
-        await line.send(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path)
+        await line.send(b"GET %b HTTP/1.1\r\nhost: localhost\r\n\r\n" % path)
         self._expect_good(line, await line.answer(), b"{")
 
     async def _pipeline(self, line: Line) -> None:
@@ -287,7 +287,10 @@ class Crowd:
         await asyncio.sleep(self._rng.random() * _SHORT)
 
 
-_UPLOAD = b"POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary=edge\r\n"
+_UPLOAD = (
+    b"POST /v1/audio/transcriptions HTTP/1.1\r\nhost: localhost\r\n"
+    b"content-type: multipart/form-data; boundary=edge\r\n"
+)
 _FORM_START = (
     b'--edge\r\ncontent-disposition: form-data; name="model"\r\n\r\nsim-small\r\n'
     b'--edge\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
@@ -304,7 +307,7 @@ def chat(model: str, *, stream: bool = False, user: str = "Say something.") -> b
     """A chat request."""
     value = {"model": model, "stream": stream, "messages": [{"role": "user", "content": user}]}
     body = json.dumps(value).encode()
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
 
 

@@ -95,6 +95,8 @@ def gateway(
     settings: dict[str, Any] = {
         "server": {"port": 0} | (server or {}),
         "backends": [{"name": "sim", "url": upstream} | backend],
+        "discovery": {"interval": 0},  # the requests that an upstream sees are the test's own
+        "data_dir": str(directory),
     }
     running = GatewayProcess(directory, settings)
     try:

@@ -159,7 +159,7 @@ def everything_stops(sim: SimulatorThread) -> None:
 def upload(wire: Wire, running: GatewayProcess, size: int) -> None:
     """Send a body of a pattern."""
     with wire.connect(running.port) as sock:
-        sock.sendall(b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
+        sock.sendall(b"POST /v1/files HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % size)
         piece = memoryview(PATTERN)[:PIECE]
         for _ in range(size // PIECE):
             sock.sendall(piece)

@@ -119,8 +119,8 @@ def test_stopping_in_the_middle_of_everything(
             chat("sim-small!words=200;delay_chunk=0.002", stream=True),
             chat("sim-small")[:50],
             chat("sim-small!delay_head=forever"),
-            b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n",
-            b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 70_000,
+            b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n",
+            b"POST /v1/files HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 70_000,
         )
         held: list[socket.socket] = []
         with contextlib.suppress(OSError):

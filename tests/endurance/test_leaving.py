@@ -94,7 +94,7 @@ def test_a_client_that_sends_more_than_the_upstream_takes(tmp_path: Path, leave:
         took: list[float] = []
         for number in range(TRIES):
             sock = socket.create_connection(("127.0.0.1", running.port), PATIENCE)
-            sock.sendall(b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000\r\n\r\n")
+            sock.sendall(b"POST /v1/files HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000000\r\n\r\n")
             fill(sock, running.port, b"x" * 32768)
             left = time.monotonic()
             leave(sock)

@@ -17,7 +17,7 @@ from trunkline.simulator.state import Entry
 
 LIMITS = {"head_timeout": 0.5, "body_idle": 1.0, "keep_alive_idle": 0.5, "slow_client": 0.5}
 STEADY = 0.05  # seconds between two signs of life of a client that is slow and not idle
-UPLOAD = b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 40\r\n\r\n"
+UPLOAD = b"POST /v1/files HTTP/1.1\r\nhost: localhost\r\ncontent-length: 40\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_who_does_not_read_is_cut_and_his_upstream_with_him(
 def test_who_does_not_read_his_last_answer_is_closed_all_the_same(limited: GatewayProcess) -> None:
     """The answer is over for the gateway and waits for the client: only the close is left, and it must come."""
     with RawClient(limited.port) as client:
-        request = chat("sim!bytes=7MiB").replace(b"host: x", b"host: x\r\nconnection: close")
+        request = chat("sim!bytes=7MiB").replace(b"host: localhost", b"host: localhost\r\nconnection: close")
         client.send(request)
         eventually(lambda: limited.clients == 0, "the client's connection is still there")
 
@@ -123,7 +123,9 @@ def test_who_does_not_answer_the_close_of_tls_is_closed_all_the_same(
         socket.create_connection(("127.0.0.1", running.port), PATIENCE) as plain,
         context.wrap_socket(plain) as client,
     ):
-        client.sendall(chat(f"sim{fault}").replace(b"host: x", b"host: x\r\nconnection: close"))
+        client.sendall(
+            chat(f"sim{fault}").replace(b"host: localhost", b"host: localhost\r\nconnection: close")
+        )
         if not fault:
             assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
         else:

@@ -6,6 +6,7 @@ Does not own framing (net/http1_server.py), the call itself (engine/exchange.py)
 
 import msgspec
 
+from trunkline.config.addresses import is_loopback
 from trunkline.engine.exchange import Exchange
 from trunkline.engine.runtime import Runtime
 from trunkline.errors import (
@@ -18,6 +19,7 @@ from trunkline.errors import (
     Fault,
 )
 from trunkline.gateway.cors import Cors
+from trunkline.gateway.host import names_this_machine
 from trunkline.gateway.refusal import refusal_block, send_refusal
 from trunkline.gateway.surfaces import openai
 from trunkline.gateway.surfaces.models import ModelList
@@ -48,6 +50,10 @@ class DataApplication:
         self.runtime = runtime
         self.cors = Cors(runtime.settings.server.cors_origins)
         self._passthrough = runtime.settings.passthrough
+        # Elsewhere a key guards the port, or everybody was let in on purpose.
+        server = runtime.settings.server
+        self._checks_host = runtime.keyring.open and is_loopback(server.host)
+        self._hosts = (server.host, *server.allowed_hosts)
         self._models = ModelList(runtime)
         self._probes = Probes(runtime)
 
@@ -101,6 +107,14 @@ class DataApplication:
         ):  # the one echoes our credential, the other is not HTTP any more
             fault = Fault(METHOD_NOT_ALLOWED, f"{head.method.decode()} is not possible here")
             return _Refused(operation.surface, fault, b"allow: %b\r\n" % _ALL_METHODS)
+        if self._checks_host and not names_this_machine(head, *self._hosts):
+            # Health included: a page must not even learn that a gateway is here.
+            named = head.fields[b"host"][:200].decode("latin-1")
+            message = (
+                f"without keys this gateway answers only to names of this machine, not to `{named}`: call it by "
+                "localhost or 127.0.0.1, list the name in server.allowed_hosts, or configure keys"
+            )
+            return _Refused(operation.surface, Fault(ORIGIN_NOT_ALLOWED, message))
         if operation is openai.HEALTH and head.method in operation.methods:
             return _Entry(self, route, head, ANONYMOUS, as_json=False)
         if operation is openai.HEALTH and not self._passthrough:

@@ -8,8 +8,8 @@ from trunkline.config.addresses import is_loopback
 from trunkline.wire.head import RequestHead
 
 
-def names_this_machine(head: RequestHead, configured: str) -> bool:
-    """Whether the request names localhost, a loopback address or the `configured` host. Browsers always send one."""
+def names_this_machine(head: RequestHead, *configured: str) -> bool:
+    """Whether the request names localhost, a loopback address or a `configured` host. Browsers always send one."""
     named = head.fields.get(b"host")
     if named is None:
         return True
@@ -18,4 +18,4 @@ def names_this_machine(head: RequestHead, configured: str) -> bool:
     if colon > host.rfind("]"):
         host = host[:colon]
     host = host.removesuffix(".")
-    return is_loopback(host) or host.strip("[]") == configured.lower()
+    return is_loopback(host) or host.strip("[]") in [name.lower().strip("[]") for name in configured]

@@ -58,8 +58,8 @@ class ConnectionLife(AnswerWriter, asyncio.Protocol):
     """A connection that can be accepted, watched, refused and ended."""
 
     __slots__ = (
-        "_buffer", "_deadline", "_fin", "_handler", "_held", "_kept_until", "_linger_until", "_phase", "_pieces",
-        "_reading", "_shared", "_taken", "_watched",
+        "_body_until", "_buffer", "_deadline", "_fin", "_handler", "_held", "_kept_until", "_linger_until", "_phase",
+        "_pieces", "_reading", "_shared", "_taken", "_watched",
     )  # fmt: skip
 
     def __init__(self, shared: Shared) -> None:
@@ -77,6 +77,7 @@ class ConnectionLife(AnswerWriter, asyncio.Protocol):
         self._linger_until = 0.0
         # per request
         self._handler: Handler | None = None
+        self._body_until = NEVER  # counts in the phase BODY only
         self._pieces: list[bytes] = []
         self._held = 0  # bytes counted in `Shared.buffered`
 
@@ -115,6 +116,9 @@ class ConnectionLife(AnswerWriter, asyncio.Protocol):
         """Called every 100 ms."""
         if now >= self._deadline:
             self._expire(now)
+        elif self._phase == BODY and now >= self._body_until:
+            limit = self._shared.settings.body_timeout
+            self._broken(Fault(SLOW_REQUEST, f"the request body did not come within {limit:g} s"))
 
     def _expire(self, now: float) -> None:
         settings = self._shared.settings

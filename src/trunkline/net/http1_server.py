@@ -40,7 +40,7 @@ _DROPPED = Dropped()
 class ServerConnection(ConnectionLife):
     """One client connection, and the sink of the answer to its present request."""
 
-    __slots__ = ("_body", "_keep_alive_idle", "_max_head", "_served", "body_length")
+    __slots__ = ("_body", "_body_left", "_keep_alive_idle", "_max_head", "_served", "body_length")
 
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared)
@@ -50,6 +50,7 @@ class ServerConnection(ConnectionLife):
         self._served = 0
         # per request
         self._body: RequestBody | None = None  # while it is not all there
+        self._body_left = 0.0  # seconds of `body_timeout`, while the application pauses the body
         self.body_length = 0  # as the head names it; -1 chunked
 
     def __repr__(self) -> str:
@@ -179,7 +180,9 @@ class ServerConnection(ConnectionLife):
         self._handler = handler
         self._phase = BODY
         self._body = RequestBody(length, settings.max_body)
-        self._deadline = shared.clock.now + settings.body_idle
+        now = shared.clock.now
+        self._deadline = now + settings.body_idle
+        self._body_until = now + settings.body_timeout
         if rest:
             self._receive_body(rest, begins=True)
             return
@@ -262,9 +265,17 @@ class ServerConnection(ConnectionLife):
     def pause_body(self, paused: bool) -> None:
         """Stop or go on taking the request body: back-pressure from the upstream."""
         if self._phase == BODY:
-            self._read(not paused)
+            now = self._shared.clock.now
+            if paused == self._reading:
+                self._read(not paused)
+                # A pause is not the client's time: what is left of it when one begins is left when it ends.
+                if paused:
+                    self._body_left = self._body_until - now
+                    self._body_until = NEVER
+                else:
+                    self._body_until = now + self._body_left
             if self.writable:
-                self._deadline = NEVER if paused else self._shared.clock.now + self._shared.settings.body_idle
+                self._deadline = NEVER if paused else now + self._shared.settings.body_idle
 
     def _finish(self, *, linger: bool) -> None:
         """The answer is written: the next request, or the end. `linger`: the client may still be sending."""

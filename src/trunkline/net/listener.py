@@ -43,6 +43,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         float, Meta(gt=0, description="From the first byte of a request to its blank line.")
     ] = 10.0
     body_idle: Annotated[float, Meta(gt=0, description="Silence inside a request body.")] = 30.0
+    body_timeout: Annotated[
+        float,
+        Meta(gt=0, description="A request body in all, without the time in which the upstream held it up."),
+    ] = 600.0
     slow_client: Annotated[
         float, Meta(gt=0, description="A client that reads nothing for this long is cut.")
     ] = 60.0
@@ -57,6 +61,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = 15.0
     cors_origins: Annotated[
         list[str], Meta(description="Origins that browsers may call from; `*` for all.")
+    ] = []
+    allowed_hosts: Annotated[
+        list[str],
+        Meta(
+            description="Other names in `Host` that an open gateway on loopback answers to: "
+            "`host.docker.internal`, one of /etc/hosts. With keys any name will do."
+        ),
     ] = []
     expose: Annotated[
         bool | None,

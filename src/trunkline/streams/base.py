@@ -5,7 +5,8 @@ a surface mean (chat.py, typed.py), nor when bytes are sent or held (engine/rela
 
 Each data event is decoded once. Whole events are given back as the upstream's own bytes; only a malformed event and
 a usage chunk that nobody asked for are left out. An event over the splitter's limit passes undecoded and counts as
-content; of its type no more is known than its first bytes say. Completeness rules: DESIGN section 3.
+content, unless it is nothing but a comment so far; of its type no more is known than its first bytes say.
+Completeness rules: DESIGN section 3.
 """
 
 from typing import Any, cast
@@ -30,8 +31,8 @@ class StreamInspector:
     """
 
     __slots__ = (
-        "_earlier", "_inside", "_splitter", "content", "events", "fault", "include_usage", "malformed", "terminal",
-        "usage",
+        "_earlier", "_inside", "_skips", "_splitter", "content", "events", "fault", "include_usage", "malformed",
+        "terminal", "usage",
     )  # fmt: skip
 
     def __init__(self, include_usage: bool = True) -> None:
@@ -46,6 +47,7 @@ class StreamInspector:
         # What a later report of `usage` may leave out: Anthropic's message_start, llama.cpp's timings.
         self._earlier: msgspec.Raw = ABSENT
         self._inside = False  # an oversize event was begun and has not ended
+        self._skips = False  # and it is a comment, as far as anybody can tell
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -74,10 +76,13 @@ class StreamInspector:
         for raw in pieces:
             if type(raw) is Fragment:
                 if not inside:
-                    self.events += 1
-                    self.content = True
-                    self._oversize(raw)
-                out.append(bytes(raw))
+                    self._skips = raw.startswith(b":") and not self.content
+                    if not self._skips:
+                        self.events += 1
+                        self.content = True
+                        self._oversize(raw)
+                if not self._skips:
+                    out.append(bytes(raw))
             elif (event := parse_event(raw)) is None:
                 out.append(raw)
             else:
@@ -90,6 +95,16 @@ class StreamInspector:
                     break
             inside = False
         return out[0] if len(out) == 1 else b"".join(out)
+
+    def spare(self, out: bytes) -> bytes:
+        """Of bytes given back before content: the events that a client must have. For when no more can be held.
+
+        Comments and other signs of life carry nothing, and an upstream may send them for as long as it likes.
+        """
+        pieces = EventSplitter().feed(out)
+        return b"".join(
+            [raw for raw in pieces if (event := parse_event(raw)) is not None and self._needed(event)]
+        )
 
     def end(self, *, framed: bool) -> Fault | None:
         """The body ended. `framed`: by its own framing, not just by the connection closing. None: complete."""
@@ -108,6 +123,10 @@ class StreamInspector:
     def _inspect(self, event: Event) -> bool:
         """Read one event. False: it is not given back."""
         self.content = True
+        return True
+
+    def _needed(self, event: Event) -> bool:
+        """Whether an event before content is more than a sign of life."""
         return True
 
     def _oversize(self, beginning: bytes) -> None:

@@ -94,6 +94,10 @@ class ChatInspector(StreamInspector):
             return True
         return self._chunk(event.data, b"")
 
+    def _needed(self, event: Event) -> bool:
+        # The role came first; what else says nothing is a server that lives: empty deltas while it thinks, or waits.
+        return event.data == _DONE
+
     def _chunk(self, payload: bytes, event: bytes) -> bool:
         """Read one chunk; `event`: the whole event around it, if it may be learned from."""
         try:

@@ -25,6 +25,8 @@ class _TypedInspector(StreamInspector):
     """Types that show a client nothing yet."""
     _TERMINAL: frozenset[str] = frozenset()
     """Types that end an answer."""
+    _SIGN_OF_LIFE = ""
+    """The type that says nothing else."""
 
     def _inspect(self, event: Event) -> bool:
         payload = event.data
@@ -56,6 +58,9 @@ class _TypedInspector(StreamInspector):
             self.content = True
         return True
 
+    def _needed(self, event: Event) -> bool:
+        return event.data == _DONE or decode_typed_event(event.data).type != self._SIGN_OF_LIFE
+
     def _oversize(self, beginning: bytes) -> None:
         # The last event of /responses holds the whole answer, which is over the limit if that has images.
         named = _EVENT_TYPE.match(beginning)
@@ -82,6 +87,7 @@ class ResponsesInspector(_TypedInspector):
         )
     )
     _TERMINAL = frozenset(("response.completed", "response.incomplete", "response.failed"))
+    _SIGN_OF_LIFE = "keepalive"
 
 
 class MessagesInspector(_TypedInspector):
@@ -91,3 +97,4 @@ class MessagesInspector(_TypedInspector):
 
     _PRELUDE = frozenset(("message_start", "ping", "content_block_start"))
     _TERMINAL = frozenset(("message_stop",))
+    _SIGN_OF_LIFE = "ping"

@@ -186,7 +186,7 @@ class World:
     async def ask_admin(self, path: str, *, host: str = "localhost", method: str = "GET") -> Reply:
         """A request to the admin port."""
         client = await self._open(self.gateway.admin.port)
-        client.send(get(path, method=method).replace(b"host: sim", b"host: %b" % host.encode()))
+        client.send(get(path, method=method).replace(b"host: localhost", b"host: %b" % host.encode()))
         reply = await client.answer()
         await client.leave()
         return reply

@@ -16,7 +16,10 @@ FILE = bytes(range(256)) * 4096 * 5  # 5 MiB
 def chunked(path: str, body: bytes, headers: str, size: int = 50_000) -> bytes:
     pieces = [body[at : at + size] for at in range(0, len(body), size)]
     framed = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
-    return f"POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n{headers}\r\n".encode() + framed
+    return (
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n{headers}\r\n".encode()
+        + framed
+    )
 
 
 def sized(path: str, body: bytes, headers: str) -> bytes:

@@ -105,6 +105,76 @@ async def test_a_body_that_the_application_paused_is_not_late() -> None:
         await wire.close()
 
 
+@pytest.mark.parametrize("form", ["length", "chunks"])
+@pytest.mark.parametrize("target", ["/whole", "/pieces"])
+@on_both_loops
+async def test_a_body_that_drips_is_refused(form: str, target: str) -> None:
+    body = b"x" * 10_000
+    raw = request(target, body) if form == "length" else chunked(target, *[b"x"] * 10_000)
+    begins = raw.index(b"\r\n\r\n") + 4
+    async with serving(body_timeout=0.2) as server:
+        wire = await server.connect()
+        wire.send(raw[:begins])
+        dripping = asyncio.get_running_loop().create_task(drip(wire, raw[begins:]))
+        reply = await wire.rest()
+        assert (reply.status, reply.headers["connection"]) == (408, "close")
+        assert b"did not come within 0.2 s" in reply.body
+        (taken,) = server.app.taken
+        assert taken.fault is not None
+        assert taken.fault.kind is SLOW_REQUEST
+        assert not taken.complete
+        await dripping
+
+
+@on_both_loops
+async def test_a_body_that_drips_after_its_answer_is_cut() -> None:
+    async with serving(body_timeout=0.2) as server:
+        wire = await server.connect()
+        wire.send(request("/later", b"12345")[:-5])
+        taken = await server.app.until_taken(1)
+        taken.connection.head(200, b"")
+        dripping = asyncio.get_running_loop().create_task(drip(wire, b"1234"))
+        reply = await wire.rest()
+        assert reply.raw.endswith(b"\r\n\r\n")
+        assert taken.fault is not None
+        assert taken.fault.kind is SLOW_REQUEST
+        await dripping
+
+
+@on_both_loops
+async def test_the_time_of_a_body_stands_still_while_it_is_paused() -> None:
+    async with serving(body_timeout=0.3) as server:
+        wire = await server.connect()
+        wire.send(request("/pieces", b"12345")[:-4])
+        taken = await server.app.until_taken(1)
+        for paused in (True, True):
+            taken.connection.pause_body(paused)
+        await ticks(server, 5)
+        assert taken.fault is None
+        for paused in (False, False):
+            taken.connection.pause_body(paused)
+        # What was left when it began is left now, and no more.
+        assert 0.0 < taken.connection._body_until - server.shared.clock.now <= 0.3
+        reply = await wire.rest()
+        assert (reply.status, taken.fault is not None) == (408, True)
+
+
+@on_both_loops
+async def test_the_time_of_a_body_is_over_with_it() -> None:
+    async with serving(body_timeout=0.3) as server:
+        wire = await server.connect()
+        wire.send(request("/later", b"12345")[:-4])
+        taken = await server.app.until_taken(1)
+        wire.send(b"2345")
+        await until(lambda: taken.complete)
+        await ticks(server, 5)
+        taken.answer()
+        assert (await wire.answer()).body == b"/later 12345"
+        wire.send(request("/a"))
+        assert (await wire.answer()).status == 200
+        await wire.close()
+
+
 @on_both_loops
 async def test_a_call_has_no_deadline_here() -> None:
     async with serving(head_timeout=SOON, body_idle=SOON, keep_alive_idle=SOON, slow_client=SOON) as server:

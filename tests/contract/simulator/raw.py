@@ -163,13 +163,13 @@ class Wire:
 def post(path: str, value: Any = None, *, headers: str = "", body: bytes | None = None) -> bytes:
     """The bytes of a POST with a JSON body (or any). `headers` are whole lines, each with its CRLF."""
     data = json.dumps(value).encode() if body is None else body
-    head = f"POST {path} HTTP/1.1\r\nhost: sim\r\ncontent-length: {len(data)}\r\n{headers}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(data)}\r\n{headers}\r\n"
     return head.encode() + data
 
 
 def get(path: str, *, method: str = "GET", headers: str = "") -> bytes:
     """The bytes of a GET."""
-    return f"{method} {path} HTTP/1.1\r\nhost: sim\r\n{headers}\r\n".encode()
+    return f"{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n".encode()
 
 
 def chat(

@@ -51,3 +51,15 @@ def test_a_configured_address_is_known_with_and_without_brackets() -> None:
 
 def test_a_program_of_old_names_none() -> None:
     assert names_this_machine(head(version="1.0"), "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "host", ["host.docker.internal", "Host.Docker.Internal:8080", "[FD00::1]:1", "127.0.0.1"]
+)
+def test_any_of_several_configured_names_will_do(host: str) -> None:
+    assert names_this_machine(head(host), "127.0.0.1", "Host.docker.internal", "[fd00::1]")
+
+
+def test_a_configured_name_is_exact() -> None:
+    for host in ("docker.internal", "x.host.docker.internal", "host.docker.internal.evil.test"):
+        assert not names_this_machine(head(host), "127.0.0.1", "host.docker.internal")

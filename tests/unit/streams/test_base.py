@@ -146,3 +146,43 @@ def test_other_line_ends_give_the_same_events(
     other, inspector = read(surface, *cut(b"\n".join(events).replace(b"\n", line_end), lengths))
     assert Decoder().feed(other) == Decoder().feed(out)
     assert flags(inspector) == flags(plain)
+
+
+def test_a_comment_over_the_limit_is_no_content() -> None:
+    lines = b": keep-alive\n" * (LIMIT // 13 + 2)
+    for chunks in ([lines + b"\n"], [lines, b": more\n", b"\n"], [lines[:9], lines[9:], b"\n"]):
+        out, inspector = read("chat", *chunks, WORD, STOP)
+        assert (out, inspector.events, verdict(inspector)) == (WORD + STOP, 2, "")
+        _, quiet = read("chat", *chunks)
+        assert (quiet.content, verdict(quiet)) == (False, "empty_stream")
+    # what has begun is not held up any more
+    assert read("chat", WORD, lines + b"\n")[0] == WORD + lines + b"\n"
+    # an event of some other kind still is content
+    assert read("chat", b"id: 1\n" + lines)[1].content
+
+
+def test_what_can_be_spared_before_content() -> None:
+    _, inspector = read("audio")
+    kept = event(b"x") + event(b"y", b"name")
+    assert (
+        inspector.spare(COMMENT + event(b"x") + b": a\n: b\n\n" + event(b"y", b"name") + b"id: 1\n\n") == kept
+    )
+    assert inspector.spare(COMMENT * 3) == b""
+
+
+@given(streams, st.data())
+def test_nothing_that_says_something_is_spared(stream: tuple[str, list[bytes]], data: st.DataObject) -> None:
+    """A reader that is told only what was kept of the beginning comes to the same end."""
+    surface, events = stream
+    inspector = read(surface)[1]
+    kept: list[bytes] = []
+    for chunk in events:
+        given = inspector.feed(chunk)
+        spared = not inspector.content and inspector.fault is None and data.draw(st.booleans())
+        kept.append(inspector.spare(given) if spared else given)
+    _, again = read(surface, *kept)
+    assert (again.content, again.terminal, again.fault) == (
+        inspector.content,
+        inspector.terminal,
+        inspector.fault,
+    )

@@ -210,3 +210,8 @@ def test_a_malformed_event_is_left_out(surface: str, bad: bytes) -> None:
     for chunks in ([WORD + event(bad) + STOP], [WORD, event(bad), STOP]):
         out, inspector = read(surface, *chunks)
         assert (out, inspector.malformed, inspector.fault) == (WORD + STOP, 1, None)
+
+
+def test_only_the_mark_of_an_end_is_needed_of_what_shows_nothing() -> None:
+    inspector = ChatInspector()
+    assert inspector.spare(ROLE + COMMENT + delta() + USED + DONE + delta(role="assistant")) == DONE

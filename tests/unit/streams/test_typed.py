@@ -134,3 +134,15 @@ def test_a_malformed_event_is_left_out(surface: str, bad: bytes) -> None:
     for chunks in ([WORD + event(bad) + STOP], [WORD, event(bad), STOP]):
         out, inspector = read(surface, *chunks)
         assert (out, inspector.malformed, inspector.fault) == (WORD + STOP, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("surface", "sign", "needed"),
+    [
+        ("messages", typed("ping"), START + BLOCK + typed("keepalive")),
+        ("responses", typed("keepalive"), CREATED + typed("response.output_item.added") + typed("ping")),
+    ],
+)
+def test_signs_of_life_can_be_spared(surface: str, sign: bytes, needed: bytes) -> None:
+    _, inspector = read(surface)
+    assert inspector.spare(sign + needed + sign + b": x\n\n" + DONE) == needed + DONE
