@@ -39,6 +39,8 @@ _ACCOUNT = frozenset(
     )
 )  # fmt: skip
 
+_DROPPED_OF_OURS = _DROPPED | _ACCOUNT
+
 JSON, EVENTS, OTHER = range(3)
 _KINDS = {b"application/json": JSON, b"text/event-stream": EVENTS}
 
@@ -52,15 +54,13 @@ class Derived(msgspec.Struct, frozen=True, gc=False):
     """What an upstream's head says to the engine.
 
     `kind`: JSON, EVENTS or OTHER, by its content-type. `coding`: its content-encoding, if it has one. `plain`: a
-    success with uncompressed JSON. `passed` and `decoded`: the header lines that go on, as they are and where the
-    compression was undone.
+    success with uncompressed JSON. `passed`: the header lines that go on.
     """
 
     kind: int
     coding: bytes | None
     plain: bool
     passed: bytes
-    decoded: bytes
 
 
 def derive(head: ResponseHead, *, own: bool) -> Derived:
@@ -75,17 +75,16 @@ def derive(head: ResponseHead, *, own: bool) -> Derived:
             coding,
             kind == JSON and coding is None and 200 <= head.status < 300 and head.status != 204,
             _passed(head.headers, own=own, decoded=False),
-            _passed(head.headers, own=own, decoded=True),
         )
     return head.memo
 
 
 def answer_block(exchange: "Exchange", head: ResponseHead | Answer, *, decoded: bool) -> bytes:
     """The header lines of an answer that comes from an upstream. `decoded`: its compression was undone."""
-    if isinstance(head, Answer):
+    if decoded or isinstance(head, Answer):
         return gateway_block(exchange, _passed(head.headers, own=exchange.own_credential, decoded=decoded))
     derived = head.memo or derive(head, own=exchange.own_credential)
-    return gateway_block(exchange, derived.decoded if decoded else derived.passed)
+    return gateway_block(exchange, derived.passed)
 
 
 def gateway_block(exchange: "Exchange", passed: bytes = b"", *, answered: bool = True) -> bytes:
@@ -113,14 +112,12 @@ def naming_lines(model: str, backend: str | None, attempts: int) -> bytes:
 
 
 def _passed(headers: Headers, *, own: bool, decoded: bool) -> bytes:
-    dropped = _DROPPED
-    if own:
-        dropped = dropped | _ACCOUNT
+    dropped = _DROPPED_OF_OURS if own else _DROPPED
     if decoded:
         dropped = dropped | _ENCODING
-    for name, value in headers:
-        if name == b"connection" and value.lower() not in (b"keep-alive", b"close"):
-            dropped = dropped | hop_by_hop(headers)
+    named = [value for name, value in headers if name == b"connection"]
+    if named and named != [b"keep-alive"] and named != [b"close"]:
+        dropped = dropped | hop_by_hop(headers)
     return b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] not in dropped])
 
 

@@ -128,10 +128,13 @@ class Upstream:
     def _start(self, call: Sendable) -> bytes:
         """The head but for the framing of the body."""
         headers = call.headers
-        dropped = self._dropped | hop_by_hop(headers)
+        dropped = self._dropped
+        if b"connection" in dict(headers):
+            dropped = dropped | hop_by_hop(headers)
         passed = [pair for pair in headers if pair[0] not in dropped]
-        names = {name for name, _ in passed}
-        passed += [(name, value) for name, value in self._polite.items() if name not in names]
+        if self._polite:
+            names = {name for name, _ in passed}
+            passed += [(name, value) for name, value in self._polite.items() if name not in names]
         line = self._lines.get((call.method, call.target))
         if line is None:
             line = self._line(call.method, call.target)
