@@ -427,7 +427,8 @@ class Exchange:
         elif may_say_error(self.call, self._relay, committed=self.committed):
             # An error event of the upstream's own has gone to the client with the content before it.
             if fault.kind is not ERROR_IN_STREAM or not self.committed:
-                self.send(sse_error(fault, self.call.surface, self.call.request_id.decode()))
+                error = sse_error(fault, self.call.surface, self.call.request_id.decode())
+                self.send(self.masked(error))
             sink.end()
             sink.done()
         else:

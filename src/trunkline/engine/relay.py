@@ -293,6 +293,8 @@ class Relay:
         assert inspector is not None
         out = inspector.feed(data)
         owner = self._owner
+        if inspector.fault is not None:
+            out = owner.masked(out)
         if owner.committed:
             if out:
                 owner.send(out)

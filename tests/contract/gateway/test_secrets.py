@@ -265,9 +265,6 @@ async def test_a_bug_of_the_gateway_itself(capfd: pytest.CaptureFixture[str]) ->
         del upstream.head
 
 
-@pytest.mark.xfail(
-    reason="what an upstream says inside a running stream is passed as it is (engine/relay.py)"
-)
 @pytest.mark.parametrize("before", ['{"choices":[{"index":0,"delta":{"content":"a"}}]}', ""])
 @on_both_loops
 async def test_an_error_inside_a_stream_that_has_begun(
