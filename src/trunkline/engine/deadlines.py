@@ -12,8 +12,8 @@ from trunkline.errors import FIRST_TOKEN_TIMEOUT, IDLE_TIMEOUT, TOTAL_TIMEOUT, F
 NEVER = float("inf")
 
 LAST_WORD = 2.0
-"""Seconds of silence after a stream's terminal event: then nothing more (usage) is to come, and clients wait for the
-end of the body before they use the connection again."""
+"""Seconds after a stream's terminal event: by then all (usage) has come, and clients wait for the end of the body
+before they use the connection again."""
 
 MOST_PATIENCE = 3
 """A backend that gives signs of life, but no content, gets its first-token time this many times."""
@@ -44,10 +44,10 @@ def due(
     if not committed and now >= total_at:
         return Fault(TOTAL_TIMEOUT, f"no answer within {total_at - started:g} s")
     if relay is not None and relay.streaming:
-        silence = now - relay.last_at
-        if relay.finished_but_open and silence > min(idle, LAST_WORD):
-            return Due.FINISH
-        if silence > idle:
+        if relay.over_at:  # comments may go on for ever
+            if now - relay.over_at > min(idle, LAST_WORD):
+                return Due.FINISH
+        elif now - relay.last_at > idle:
             return Fault(IDLE_TIMEOUT, f"the upstream was silent for {idle:g} s")
     if committed:
         return Due.NOTHING

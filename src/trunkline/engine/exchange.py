@@ -233,16 +233,20 @@ class Exchange:
 
     def _next(self, fault: Fault) -> bool:
         """Whether another attempt is made, and which: the same backend on a fresh connection, or the next one."""
-        if self._over or self.committed or (self._upload is not None and self._upload.sent):
+        if self._over or self.committed:
+            return False
+        oauth = self._upstream.oauth
+        renewed = False
+        if oauth is not None and fault.http_status == 401 and not self._renewed:
+            self._renewed = True
+            renewed = oauth.invalidate(self._authorization)
+        if self._upload is not None and self._upload.sent:
             return False
         if fault.kind is STALE and not self._replaced:
             self._replaced = self._fresh = True
             return True
-        oauth = self._upstream.oauth
-        if oauth is not None and fault.http_status == 401 and not self._renewed:
-            self._renewed = True
-            if oauth.invalidate(self._authorization):
-                return True
+        if renewed:
+            return True
         if not tries_next(fault.kind) or self._index + 1 >= len(self._choice.upstreams):
             return False
         self._index += 1

@@ -75,13 +75,20 @@ async def fetch(
     """
     try:
         async with asyncio.timeout(timeout):
-            authorization = await upstream.authorization()
-            if isinstance(authorization, Fault):
-                return authorization
             head = upstream.question(method, target, headers or [])
             length = b"content-length: %d\r\n" % len(body) if method == b"POST" else b""
-            head = b"%b%b%b\r\n" % (head, authorization, length)
-            return await _ask(upstream.probes, head, body, MAX_ANSWER)
+            answer: Answer | Fault = Fault(RESET, "nothing was asked")
+            for _ in range(2):
+                authorization = await upstream.authorization()
+                if isinstance(authorization, Fault):
+                    return authorization
+                question = b"%b%b%b\r\n" % (head, authorization, length)
+                answer = await _ask(upstream.probes, question, body, MAX_ANSWER)
+                refused = isinstance(answer, Answer) and answer.status == 401
+                # A token that was revoked is renewed once, as for calls.
+                if not (refused and upstream.oauth is not None and upstream.oauth.invalidate(authorization)):
+                    break
+            return answer
     except TimeoutError:
         return Fault(CONNECT_TIMEOUT, f"no answer within {timeout:g} s")
 

@@ -102,6 +102,8 @@ class Relay:
     _inspector: StreamInspector | None = None
     _inflater: Inflater | None = None
     _paused = False
+    over_at = 0.0
+    """When it was noticed that a stream had said its last word; 0.0: it has not."""
     forwarded = 0
     """Bytes, framing included, that went the short way (`connection.forwarded` at the last look, or at the end)."""
 
@@ -123,7 +125,9 @@ class Relay:
         return self._phase in (_EVENTS, _RAW) and self.bytes_in > 0 and not self._paused
 
     def look(self, now: float) -> None:
-        """Notice bytes that went the short way; called by the sweep, so exact to 100 ms."""
+        """Notice bytes that went the short way, and the last word; called by the sweep, so exact to 100 ms."""
+        if not self.over_at and self.finished_but_open:
+            self.over_at = now
         forwarded = self.connection.forwarded
         if forwarded != self.forwarded and self._phase == _EVENTS:
             self.forwarded = forwarded
@@ -304,6 +308,10 @@ class Relay:
         if inspector.fault is not None and not inspector.content:
             self.fail(inspector.fault)
             return
+        if out and not inspector.content and self._held_size + len(out) > MAX_HELD_EVENTS:
+            out = inspector.spare(
+                out
+            )  # a flood of comments must neither fill the memory nor pass for an answer
         if out:
             self._held.append(out)
             self._held_size += len(out)

@@ -117,9 +117,6 @@ async def test_many_refused_calls_renew_it_once(idp: IdentityProvider) -> None:
         assert set(bearers(world)) == {f"Bearer {ONE}", f"Bearer {TWO}"}
 
 
-@pytest.mark.xfail(
-    reason="a body that streamed through cannot be sent again, and its 401 renews nothing (exchange.py)"
-)
 @on_both_loops
 async def test_a_refused_upload_is_not_repeated_but_the_next_one_has_a_new_token(
     idp: IdentityProvider,

@@ -279,3 +279,53 @@ async def test_a_request_on_a_kept_connection_is_refused_while_draining() -> Non
         reply = await client.rest()
         assert reply.raw.count(b"HTTP/1.1 200") == 1
         assert world.counts == [1]
+
+
+def chunked(*events: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in events)
+
+
+SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@on_both_loops
+async def test_comments_behind_the_last_word_do_not_keep_a_call_open() -> None:
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"true}")
+        said = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n'
+        writer.write(SSE + chunked(said, b"data: [DONE]\n\n"))
+        while not writer.is_closing():
+            writer.write(chunked(b": still here\n\n"))
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    async with (
+        scripted(play) as url,
+        running(backends=[{"url": url}], timeouts={"idle": 0.2}) as world,
+    ):
+        reply = await world.ask(chat(stream=True))
+        assert reply.status == 200
+        assert b"data: [DONE]" in reply.body
+        await world.quiet()
+        assert world.record.fault == ""
+
+
+@on_both_loops
+async def test_a_flood_of_comments_is_no_answer() -> None:
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"true}")
+        writer.write(SSE)
+        flood = chunked(b": " + b"x" * 60_000 + b"\n\n")
+        while not writer.is_closing():
+            writer.write(flood)
+            await writer.drain()
+            await asyncio.sleep(0.001)
+
+    async with (
+        scripted(play) as url,
+        running(backends=[{"url": url}], timeouts={"total": 1.0}) as world,
+    ):
+        reply = await world.ask(chat(stream=True))
+        assert (reply.status, reply.json["error"]["code"]) == (504, "upstream_timeout")
+        await world.quiet()
+        assert world.record.fault == "total_timeout"
