@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.streams.answers import answer, chunk, chunks, had, split, text_of, usage
 from tests.unit.streams.events import COMMENT, ERRORS, event
+from trunkline.streams.chat import ChatInspector
 from trunkline.streams.splice import Splice, raw_of, unfit
 from trunkline.streams.transcript import Had
 from trunkline.wire.sse import LIMIT
@@ -166,6 +167,24 @@ def test_any_chunking_and_any_cut(data: st.DataObject) -> None:
         assert whole.endswith(chunk("stop") + usage("first") + event(b"[DONE]"))
         assert {value["id"] for value in chunks(whole)} == {"first"}
         assert whole.count(b'"role"') == 1
+
+
+@given(st.data())
+def test_behind_an_inspector_the_end_is_the_second_streams(data: st.DataObject) -> None:
+    second = answer("second", data.draw(split(TEXT)))
+    whole = b"".join([*second[:3], COMMENT, event(b"{bad"), *second[3:]])
+    cut = data.draw(st.integers(0, len(whole)))
+    splice = Splice(had(*CUT))
+    inspector = ChatInspector()
+    out = b""
+    size = data.draw(st.integers(1, 400))
+    for at in range(0, cut, size):
+        out += splice.feed(inspector.feed(whole[at : min(at + size, cut)]))
+    text = text_of(b"".join(CUT) + out.replace(COMMENT, b""))
+    assert not splice.diverged
+    assert TEXT.startswith(text)
+    if inspector.end(framed=True) is None:
+        assert text == TEXT
 
 
 def request(**fields: Any) -> dict[str, msgspec.Raw]:
