@@ -65,6 +65,8 @@ def test_help_lists_the_verbs_in_their_order_and_in_full(capsys: pytest.CaptureF
     assert listed == (
         "serve Serve the OpenAI API in front of the configured backends. "
         "check Check the configuration; exit code 2 if it has errors. "
+        "doctor Examine each backend, or one, step by step; exit code 1 if something failed, 2 for a wrong "
+        "configuration. "
         "sim Run an OpenAI-compatible upstream with deterministic answers and faults on request. "
         "demo Run a small real model with the gateway in front (downloads 130 MB once). "
         "providers List the providers: what they are called, where they are, which variable holds their key. "
@@ -80,7 +82,7 @@ def test_a_wrong_command_line_ends_with_2(arguments: list[str], capsys: pytest.C
     assert "Error: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["serve", "check", "config", "sim", "demo", "providers"])
+@pytest.mark.parametrize("verb", ["serve", "check", "doctor", "config", "sim", "demo", "providers"])
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(verb, "--help") == 0
     assert "Usage: trunkline" in capsys.readouterr().out
