@@ -19,7 +19,7 @@ import msgspec
 from trunkline.errors import Overflow
 
 MAX_ROUNDS = 3
-"""Times a request is made smaller in one call; DESIGN section 3, issue of routing and resilience."""
+"""Times a request is made smaller in one call: each costs the client a round trip, and estimates get no better."""
 
 _ANSWER = 256
 """Tokens that are freed for the answer where the request does not say how long it may be."""
