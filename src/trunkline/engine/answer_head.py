@@ -5,6 +5,7 @@ Owns which headers a client sees, and what the engine reads in an upstream's hea
 kept with the head (`Derived`).
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -63,7 +64,7 @@ class Derived(msgspec.Struct, frozen=True, gc=False):
     passed: bytes
 
 
-def derive(head: ResponseHead, *, own: bool) -> Derived:
+def derive(head: ResponseHead, *, own: bool, masked: Callable[[bytes], bytes]) -> Derived:
     """Read a head, or remember what was read. `own`: the backend has the gateway's credential (always or never)."""
     if head.memo is None:  # heads are remembered per backend, and so is whose credential it gets
         kind = _KINDS.get(head.fields.get(b"content-type", b"").partition(b";")[0].strip().lower(), OTHER)
@@ -74,7 +75,7 @@ def derive(head: ResponseHead, *, own: bool) -> Derived:
             kind,
             coding,
             kind == JSON and coding is None and 200 <= head.status < 300 and head.status != 204,
-            _passed(head.headers, own=own, decoded=False),
+            masked(_passed(head.headers, own=own, decoded=False)),
         )
     return head.memo
 
@@ -82,8 +83,9 @@ def derive(head: ResponseHead, *, own: bool) -> Derived:
 def answer_block(exchange: "Exchange", head: ResponseHead | Answer, *, decoded: bool) -> bytes:
     """The header lines of an answer that comes from an upstream. `decoded`: its compression was undone."""
     if decoded or isinstance(head, Answer):
-        return gateway_block(exchange, _passed(head.headers, own=exchange.own_credential, decoded=decoded))
-    derived = head.memo or derive(head, own=exchange.own_credential)
+        passed = _passed(head.headers, own=exchange.own_credential, decoded=decoded)
+        return gateway_block(exchange, exchange.masked(passed))
+    derived = head.memo or derive(head, own=exchange.own_credential, masked=exchange.masked)
     return gateway_block(exchange, derived.passed)
 
 

@@ -23,7 +23,6 @@ from trunkline.engine.sink import Sink
 from trunkline.engine.upload import Upload
 from trunkline.errors import (
     CLIENT_GONE,
-    ERROR_IN_STREAM,
     INTERNAL,
     INVALID_REQUEST,
     RESET,
@@ -48,6 +47,8 @@ _SSE_HEAD = (
     b"content-type: text/event-stream; charset=utf-8\r\n"
     b"cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
 )
+SMALL_BODY = 4096
+"""Bytes of a request body that may stay until the call is recorded, a moment later."""
 # A request of these without a body still says that it has none (RFC 9110 8.6).
 _WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
 
@@ -205,6 +206,9 @@ class Exchange:
             self._note(fault, None)
             self._finish(fault)
             return
+        except Exception:
+            connection.abort()  # it is nobody's yet
+            raise
         self._relay = relay = Relay(self, connection)
         no_body = call.method == b"HEAD"
         if upload is None:
@@ -260,7 +264,13 @@ class Exchange:
         """Keep what the present attempt came to; one that went well is added by `record`."""
         now = self._runtime.clock.read()
         attempt = attempt_record(
-            self._upstream.name, self._tried_at, relay, fault, now, stale_retry=self._fresh
+            self._upstream.name,
+            self._tried_at,
+            relay,
+            fault,
+            now,
+            stale_retry=self._fresh,
+            notes=self._notes,
         )
         self._attempts = (*self._attempts, attempt)
 
@@ -269,8 +279,7 @@ class Exchange:
     def commit(self, relay: Relay, length: int | None) -> None:
         """Content is about to be sent: no other backend from here on, so the request need not be kept."""
         self.committed = True
-        self.call.body = b""
-        self.call.fields = None
+        self._drop_body()
         self._sink.release()
         if not self._head_sent:
             self._head_sent = True
@@ -285,6 +294,11 @@ class Exchange:
     def promised(self) -> bool:
         """Whether the client was told to expect events before any backend had sent one."""
         return self._head_sent and not self.committed
+
+    def _drop_body(self) -> None:
+        """Nobody is asked again: the request's bytes are not kept for the record's sake."""
+        self.call.body = b""
+        self.call.fields = None
 
     def send(self, data: bytes) -> None:
         """Body bytes to the client."""
@@ -302,6 +316,8 @@ class Exchange:
         sink = self._sink
         runtime = self._runtime
         self._over = True
+        if self._body_size > SMALL_BODY:
+            self._drop_body()
         self._head_at = self._ended = runtime.clock.now
         self._status = status = relay.status
         self._bytes_out = len(body)
@@ -414,6 +430,7 @@ class Exchange:
         if self._over:
             return
         self._over = True
+        self._drop_body()
         self._fault = fault
         self._ended = self._runtime.clock.now
         sink = self._sink
@@ -430,9 +447,8 @@ class Exchange:
             sink.done()
         elif may_say_error(self.call, self._relay, committed=self.committed):
             # An error event of the upstream's own has gone to the client with the content before it.
-            if fault.kind is not ERROR_IN_STREAM or not self.committed:
-                error = sse_error(fault, self.call.surface, self.call.request_id.decode())
-                self.send(self.masked(error))
+            if not (self.committed and self._relay is not None and self._relay.said_error):
+                self.send(sse_error(fault, self.call.surface, self.call.request_id.decode()))
             sink.end()
             sink.done()
         else:
@@ -445,7 +461,15 @@ class Exchange:
         attempts, fault, call = self._attempts, self._fault, self.call
         name = self._upstream.name
         if fault is None:
-            last = attempt_record(name, self._tried_at, relay, None, self._ended, stale_retry=self._fresh)
+            last = attempt_record(
+                name,
+                self._tried_at,
+                relay,
+                None,
+                self._ended,
+                stale_retry=self._fresh,
+                notes=self._notes,
+            )
             attempts = (*attempts, last)
         return usage_record(
             call,

@@ -69,8 +69,9 @@ async def fetch(
     headers: Headers | None = None,
     body: bytes = b"",
 ) -> Answer | Fault:
-    """Ask a backend, with its credential, at a gateway path, within `timeout` seconds; what went wrong is a fault.
+    """Ask a backend, with its credential, at a path of the API or of its server; what went wrong is a fault.
 
+    `timeout`: seconds.
     `headers`: names in lower case; a body needs its content-type there.
     """
     try:

@@ -10,12 +10,19 @@ from trunkline.wire.values import Call
 
 
 def attempt_record(
-    backend: str, tried_at: float, relay: Relay | None, fault: Fault | None, now: float, *, stale_retry: bool
+    backend: str,
+    tried_at: float,
+    relay: Relay | None,
+    fault: Fault | None,
+    now: float,
+    *,
+    stale_retry: bool,
+    notes: tuple[str, ...],
 ) -> AttemptRecord:
     """The record of one attempt; without a relay it ended before anything was sent."""
     name = "" if fault is None else fault.kind.name
     if relay is None:
-        return AttemptRecord(backend, tried_at, 0.0, 0.0, now, 0, name, stale_retry, 0)
+        return AttemptRecord(backend, tried_at, 0.0, 0.0, now, 0, name, stale_retry, 0, notes)
     return AttemptRecord(
         backend,
         tried_at,
@@ -26,6 +33,7 @@ def attempt_record(
         name,
         stale_retry,
         relay.bytes_in + relay.forwarded,
+        notes,
     )
 
 

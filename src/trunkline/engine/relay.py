@@ -14,15 +14,15 @@ from typing import Protocol
 
 import msgspec
 
-from trunkline.engine.answer_head import EVENTS, JSON, derive
+from trunkline.engine.answer_head import EVENTS, JSON, Derived, derive
 from trunkline.engine.whole import check_empty, check_json
-from trunkline.errors import CUT, MALFORMED, Answer, Fault
+from trunkline.errors import CUT, ERROR_IN_200, ERROR_IN_STREAM, MALFORMED, Answer, Fault
 from trunkline.net.http1_client import ClientConnection
 from trunkline.providers import overflow
 from trunkline.routing.faults import classify
 from trunkline.streams.inspect import INSPECTORS, ChatInspector, StreamInspector
 from trunkline.wire.encoding import BadEncodingError, Inflater
-from trunkline.wire.head import UNTIL_CLOSE, ResponseHead
+from trunkline.wire.head import UNTIL_CLOSE, Headers, ResponseHead
 from trunkline.wire.openai import ABSENT
 from trunkline.wire.retry_after import parse_retry_after
 from trunkline.wire.usage import Usage, parse_usage
@@ -102,6 +102,8 @@ class Relay:
     _inspector: StreamInspector | None = None
     _inflater: Inflater | None = None
     _paused = False
+    said_error = False
+    """Whether the upstream told of the fault itself, in its stream."""
     over_at = 0.0
     """When it was noticed that a stream had said its last word; 0.0: it has not."""
     forwarded = 0
@@ -187,7 +189,7 @@ class Relay:
 
     def on_answer(self, head: ResponseHead, body: bytes) -> None:
         try:
-            if body and (head.memo or derive(head, own=self._owner.own_credential)).plain:
+            if body and (head.memo or self._derived(head)).plain:
                 self.head = head
                 self.status = head.status
                 self.bytes_in = len(body)
@@ -203,13 +205,16 @@ class Relay:
         except Exception as error:  # noqa: BLE001 # no other callback comes that could end the answer
             self._owner.broke(error)
 
+    def _derived(self, head: ResponseHead) -> Derived:
+        return derive(head, own=self._owner.own_credential, masked=self._owner.masked)
+
     def on_head(self, head: ResponseHead, length: int) -> None:
         self.head = head
         self._held = []
         self._length = length
         self.status = head.status
         self.first_byte_at = self.last_at = self.connection.clock.read()
-        derived = derive(head, own=self._owner.own_credential)
+        derived = self._derived(head)
         call = self._owner.call
         if head.status >= 300 and head.status != 304:
             self._phase = _WHOLE
@@ -303,10 +308,10 @@ class Relay:
             if out:
                 owner.send(out)
             if inspector.fault is not None:
-                self.fail(inspector.fault)
+                self._broke_off(inspector.fault)
             return
         if inspector.fault is not None and not inspector.content:
-            self.fail(inspector.fault)
+            self._broke_off(inspector.fault)
             return
         if out and not inspector.content and self._held_size + len(out) > MAX_HELD_EVENTS:
             out = inspector.spare(
@@ -321,7 +326,16 @@ class Relay:
                 owner.send(held)
             self._open_short_way(inspector)
             if inspector.fault is not None:
-                self.fail(inspector.fault)
+                self._broke_off(inspector.fault)
+
+    def _broke_off(self, said: Fault) -> None:
+        """The upstream reported an error inside its stream: it means what it would mean as an answer."""
+        assert said.answer is not None
+        fault = self._refusal(200, [], said.answer.body)
+        if fault.kind is ERROR_IN_200:
+            fault = msgspec.structs.replace(fault, kind=ERROR_IN_STREAM)
+        self.said_error = True
+        self.fail(fault)
 
     def _open_short_way(self, inspector: StreamInspector) -> None:
         """Let the connection forward what repeats the last event but for its text: framed for the client already."""
@@ -354,18 +368,19 @@ class Relay:
         assert head is not None
         body = self._take_held()
         if head.status >= 300 and head.status != 304:
-            self._owner.settled(self, self._refusal(head, body))
+            self._owner.settled(self, self._refusal(head.status, head.headers, body))
             return
         self._settle_whole(body, framed)
 
-    def _refusal(self, head: ResponseHead, body: bytes) -> Fault:
-        """What an error answer means."""
-        body = self._owner.masked(body)
+    def _refusal(self, status: int, headers: Headers, body: bytes) -> Fault:
+        """What an error answer means; its body quotes no credential from here on."""
+        owner = self._owner
+        body = owner.masked(body)
         return classify(
-            Answer(head.status, head.headers, body),
-            parse_retry_after(head.fields, time.time(), body),
-            own_credential=self._owner.own_credential,
-            overflow=overflow.read(head.status, body),
+            Answer(status, headers, body),
+            parse_retry_after(dict(headers), time.time(), body),
+            own_credential=owner.own_credential,
+            overflow=overflow.read(status, body),
         )
 
     def _settle_whole(self, body: bytes, framed: bool) -> None:
@@ -386,7 +401,7 @@ class Relay:
         """A long JSON answer is passed on as it comes; of a long error only the status is."""
         if self.status >= 300:
             assert self.head is not None
-            fault = self._refusal(self.head, self._take_held())
+            fault = self._refusal(self.status, self.head.headers, self._take_held())
             message = f"the upstream answered {self.status} with more than {MAX_ERROR} bytes"
             self.fail(msgspec.structs.replace(fault, message=message, answer=None))
             return

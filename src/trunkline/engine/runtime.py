@@ -87,7 +87,7 @@ class Runtime:
             settings,
             [partial(fetch, upstream) for upstream in self.upstreams],
             self.plan,
-            on_change=self._choices.clear,
+            on_change=self._forget_choices,
             warn=self._warn,
         )
         self.clock.join(self._sweep)
@@ -110,6 +110,11 @@ class Runtime:
         """The counters, with all finished calls counted."""
         self._record()
         return self._metrics
+
+    def _forget_choices(self) -> None:
+        """Backends were found to have other models."""
+        for known in self._choices.values():  # whoever looks into one of them holds it
+            known.clear()
 
     def choices(self, needs: str = "") -> dict[str, Choice]:
         """What `choose` has found, by model: to be looked at first."""
@@ -209,6 +214,7 @@ class Runtime:
         for upstream in self.upstreams:
             upstream.pool.close()
             upstream.probes.close()
+        self._record()
         self.tokens.close()
         self.clock.stop()
         self.ground.resolver.close()

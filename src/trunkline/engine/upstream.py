@@ -25,7 +25,14 @@ from trunkline.providers.shape import Shaper, shaper
 from trunkline.routing.backend import BackendSettings
 from trunkline.wire.head import CHUNKED, Headers, hop_by_hop
 
-_CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie"))
+_CREDENTIALS = frozenset(
+    (
+        b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie", b"x-litellm-api-key",
+        b"ocp-apim-subscription-key",
+        # Whose account a credential of the client's would be for.
+        b"openai-organization", b"openai-project",
+    )
+)  # fmt: skip
 # RFC 9110 7.6.1, and what the gateway decides itself for its own connection.
 _OWN_HOP = frozenset(
     (
@@ -89,7 +96,9 @@ class Upstream:
         }
         self._lines: dict[tuple[bytes, bytes], bytes] = {}
         dropped = _OWN_HOP | {name.encode("latin-1") for name in own}
-        self._dropped = dropped if settings.forward_authorization else dropped | _CREDENTIALS
+        if not settings.forward_authorization:
+            dropped = dropped | _CREDENTIALS | {(settings.auth or self.row.auth).lower().encode("latin-1")}
+        self._dropped = dropped
         self._secrets = secrets_of(settings)
 
     def __repr__(self) -> str:

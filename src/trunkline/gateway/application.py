@@ -74,7 +74,7 @@ class DataApplication:
             if operation is openai.HEALTH:
                 return self._probes.handler(entry.route.path, connection, entry.extra)
             if operation is openai.MODELS:
-                return self._models.handler(entry.route, entry.key, connection, entry.extra, entry.head)
+                return self._models.handler(entry.route, entry.key, connection, entry.extra, head)
             return _OpaqueRequest(entry)
         request_id = runtime.next_id()
         if entry.fault is None:
@@ -183,7 +183,8 @@ class _Entry:
     ) -> None:
         self.app = app
         self.route = route
-        self.head = head
+        # Not the head itself: it keeps this entry, and the two would never be let go (heads are not tracked).
+        self.content_type = head.fields.get(b"content-type", b"")
         self.key = key
         self.as_json = as_json
         self.extra = app.cors.answer(head)
@@ -254,7 +255,7 @@ class _Entry:
         """Why a key that is limited to some models may not send this."""
         key = self.key
         if parsed.lists_models:
-            message = f"the key `{key.name}` may not send a list of `models`"
+            message = f"the key `{key.name}` may not send lists of models (`models`, `fallbacks`)"
             return Fault(MODEL_NOT_ALLOWED, message, param="models")
         # A path that names a model (Azure's) may be what the backend obeys.
         for model in filter(None, (self.route.model, parsed.model)):
@@ -296,7 +297,7 @@ class _OpaqueRequest:
     def __init__(self, entry: _Entry) -> None:
         self._entry = entry
         self.whole = entry.key.models is not None
-        self._form = entry.head.fields.get(b"content-type", b"").lower().startswith(b"multipart/")
+        self._form = entry.content_type.lower().startswith(b"multipart/")
         self._peeked = b""
 
     def on_request(self, body: bytes, connection: ServerConnection) -> None:
@@ -323,7 +324,7 @@ class _OpaqueRequest:
     def _begin(self, body: bytes, connection: ServerConnection, length: int | None) -> None:
         model: str | Fault = ""
         if self._form:
-            kind = self._entry.head.fields[b"content-type"]
+            kind = self._entry.content_type
             model = multipart_model(body if length is None else _whole_parts(body), kind)
         if isinstance(model, Fault):
             self._entry.refuse(connection, model, "")

@@ -239,6 +239,7 @@ class ClientConnection(asyncio.Protocol):
     def _body(self, head: ResponseHead, length: int, rest: bytes) -> None:
         self._keep = head.keep_alive
         self._interim = 0
+        self.forwarded = 0
         if (hint := head.fields.get(b"keep-alive")) is not None:
             self.idle_timeout = _keep_alive_timeout(hint)
         receiver = self._receiver
@@ -248,7 +249,6 @@ class ClientConnection(asyncio.Protocol):
             receiver.on_answer(head, rest)
             self._over(b"")
             return
-        self.forwarded = 0
         if length == CHUNKED:
             self._phase = _CHUNKS
             self._decoder = ChunkedDecoder(lenient_space=True)
@@ -280,7 +280,6 @@ class ClientConnection(asyncio.Protocol):
     def _end(self, rest: bytes) -> None:
         receiver, self._receiver = self._receiver, None
         self._phase = _IDLE
-        self.repeats = None
         if receiver is None:  # aborted from inside a callback
             return
         self._over(rest)
@@ -288,6 +287,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _over(self, rest: bytes) -> None:
         """An answer is complete: back to the pool, unless something speaks against another request."""
+        self.repeats = None  # the next answer on this connection is another client's
         transport = self._transport
         if transport is None or transport.is_closing():
             return

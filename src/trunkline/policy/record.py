@@ -28,6 +28,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """It replaced an attempt on a kept connection that the upstream had closed."""
     bytes_in: int = 0
     """Body bytes received from the upstream."""
+    notes: tuple[str, ...] = ()
+    """What the request was changed in for this backend: parameters left out or renamed, a default model."""
 
 
 class UsageRecord(msgspec.Struct, frozen=True, gc=False):

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import msgspec
 
+_MAX_PROVIDERS = 64  # of one model; a list with a million would hold up everything else
 MAX_WINDOW = 1_000_000_000  # tokens; more is a mistake, and no reason to send anything there
 
 Object = dict[str, Any]
@@ -187,9 +188,9 @@ def _vision(entry: Object) -> bool | None:
 
 def _of_providers(entry: Object) -> Traits:
     """Hugging Face's router lists who serves a model: what one of them can do can be had."""
-    found = [
-        read_traits(provider) for provider in _objects(entry.get("providers")) if "providers" not in provider
-    ]
+    said = entry.get("providers")
+    providers = _objects(cast("list[Any]", said)[:_MAX_PROVIDERS] if isinstance(said, list) else None)
+    found = [read_traits(provider) for provider in providers if "providers" not in provider]
     return Traits(
         max((one.context_window for one in found if one.context_window is not None), default=None),
         _any(one.tools for one in found),

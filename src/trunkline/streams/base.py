@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
-from trunkline.errors import CUT, EMPTY_STREAM, ERROR_IN_STREAM, INCOMPLETE, Fault
+from trunkline.errors import CUT, EMPTY_STREAM, ERROR_IN_STREAM, INCOMPLETE, Answer, Fault
 from trunkline.wire.error_body import extract_message
 from trunkline.wire.openai import ABSENT
 from trunkline.wire.sse import Event, EventSplitter, Fragment, parse_event
@@ -175,6 +175,7 @@ def _says_error(value: Any) -> bool:
 
 
 def stream_fault(payload: bytes) -> Fault:
-    """The fault that an error inside a stream is; `payload`: the data of its event."""
+    """The fault that an error inside a stream is. `payload`: the data of its event, kept as its `answer`."""
     info = extract_message(payload)
-    return Fault(ERROR_IN_STREAM, f"the upstream reported an error in its stream: {info.message}")
+    message = f"the upstream reported an error in its stream: {info.message}"
+    return Fault(ERROR_IN_STREAM, message, answer=Answer(200, [], payload))

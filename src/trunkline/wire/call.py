@@ -50,7 +50,7 @@ class ParsedBody(msgspec.Struct, gc=False):
     include_usage: bool
     body: bytes
     lists_models: bool = False
-    """It has a `models` field: some providers try these models too (OpenRouter)."""
+    """It has a field `models` (OpenRouter) or `fallbacks` (LiteLLM): some providers try the models in it too."""
     fields: dict[str, msgspec.Raw] | None = None
     """What `body` was written from; None where the body is no object that was read."""
 
@@ -84,8 +84,9 @@ def parse_json(raw: bytes) -> ParsedBody | Fault:
         return Fault(INVALID_JSON, f"the request body is not valid JSON: {_reason(error)}")
     if model is not None and len(model) > _MAX_MODEL:
         return Fault(INVALID_REQUEST, f"`model` is longer than {_MAX_MODEL} characters", param="model")
+    lists_models = "models" in fields or "fallbacks" in fields
     include_usage = options is not None and bytes(options.include_usage) == b"true"
-    return ParsedBody(model or "", stream is True, include_usage, _encode(fields), "models" in fields, fields)
+    return ParsedBody(model or "", stream is True, include_usage, _encode(fields), lists_models, fields)
 
 
 class _LimitError(Exception):

@@ -44,6 +44,7 @@ _ANTHROPIC_TYPES = {
 }
 
 # What a page made for browsers says in one line; pages without either are not read further.
+_MAX_PAGE = 16 * 1024  # bytes of a page in which its title is looked for
 _HEADLINE = re.compile(rb"<(title|h1)(?: [^>]{0,200})?>([^<]{1,500})</", re.IGNORECASE)
 
 # Where else a message is found, besides `error`, `message` and `detail`: FastAPI and KoboldCpp, SiliconFlow; Baidu;
@@ -122,7 +123,7 @@ def readable(answer: Answer, dialect: Dialect, request_id: str = "") -> bytes | 
 
 def _words(answer: Answer) -> str:
     text = extract_message(answer.body).message
-    if not text and (found := _HEADLINE.search(answer.body[:MAX_BODY])) is not None:
+    if not text and (found := _HEADLINE.search(answer.body[:_MAX_PAGE])) is not None:
         text = html.unescape(" ".join(found[2].decode("utf-8", "replace").split()))
     status = answer.status
     known = HTTPStatus(status).phrase if status in _STATUSES else ""

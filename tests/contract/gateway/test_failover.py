@@ -168,16 +168,16 @@ def assert_error(path: str, event: Any, kind: str) -> None:
 @on_both_loops
 async def test_the_upstreams_own_error_event_is_passed_once_and_ends_the_stream() -> None:
     async with running("error_event=4", None) as world:
-        for path, spec in (("/v1/chat/completions", "error_event=4"), ("/v1/messages", "error_event=4")):
+        for path, kind in (("/v1/chat/completions", "error_in_stream"), ("/v1/messages", "overloaded")):
             body = {"model": "sim-small", "stream": True, "messages": SAY, "max_tokens": 9}
-            plain = await world.direct(post(path, body, headers=f"x-sim-fault: {spec}\r\n"), sim=1)
+            plain = await world.direct(post(path, body, headers="x-sim-fault: error_event=4\r\n"), sim=1)
             world.sims[1].reset()
             reply = await world.ask(post(path, body))
             assert reply.body == plain.body
             assert reply.complete
             assert world.counts[1] == 0
             await world.quiet()
-            assert world.faults == [("a", "error_in_stream")]
+            assert world.faults == [("a", kind)]
 
 
 @on_both_loops

@@ -413,7 +413,7 @@ def test_what_comes_early_through_a_tunnel_is_not_lost(run: Run) -> None:
 def test_a_proxy_is_not_asked_for_metadata(run: Run, host: str) -> None:
     async def main() -> None:
         async with scripted() as (proxy, port):
-            fault = await failure(through(f"127.0.0.1:{port}", f"http://{host}"), errors.CONNECT)
+            fault = await failure(through(f"127.0.0.1:{port}", f"http://{host}"), errors.EGRESS)
             assert fault.message.startswith("egress to ")
             assert "cloud metadata" in fault.message
             assert proxy.requests == []
@@ -426,7 +426,7 @@ def test_rules_for_what_is_named_over_http_hold_for_the_proxy_and_what_it_is_ask
         rules = Rules(Named.OVER_HTTP)
         async with listening() as (server, port), scripted(target=port) as (proxy, proxy_port):
             own = through(f"127.0.0.1:{proxy_port}", f"http://h.example:{port}", egress=rules)
-            fault = await failure(own, errors.CONNECT)
+            fault = await failure(own, errors.EGRESS)
             assert fault.message.startswith(
                 f"egress to proxy 127.0.0.1:{proxy_port} refused: 127.0.0.1 is not a public"
             )

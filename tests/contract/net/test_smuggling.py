@@ -9,7 +9,7 @@ import pytest
 from tests.contract.net.serving import answers, request, serving
 from tests.contract.net.smuggling import REFUSED, SMUGGLED, TAKEN
 from tests.contract.simulator.raw import Wire, on_both_loops
-from trunkline.config.model import AdminSettings, Settings
+from trunkline.config.model import AdminSettings, DiscoverySettings, Settings
 from trunkline.gateway.app import Gateway
 from trunkline.net.listener import ServerSettings
 from trunkline.routing.backend import BackendSettings
@@ -72,7 +72,8 @@ async def test_what_is_sound_is_read_in_the_one_way(name: str) -> None:
 @contextlib.asynccontextmanager
 async def gateway(sim: Simulator) -> AsyncGenerator[Gateway]:
     settings = Settings(
-        server=ServerSettings(port=0),
+        server=ServerSettings(port=0, allowed_hosts=["h", "a", "example.com"]),
+        discovery=DiscoverySettings(interval=0),
         admin=AdminSettings(port=0),
         backends=[BackendSettings(name="sim", url=sim.url, models=["*"])],
     )
