@@ -3,14 +3,16 @@
 Owns the reading of upstream answers (`classify`) and the table below. Does not own the kinds themselves (errors.py),
 the numbers of an overflow (providers/overflow.py), nor the sequence of attempts (engine/exchange.py).
 
-| kind | next backend |
-|---|---|
-| the client's own mistakes, content filters, context_overflow, max_tokens_too_large | no: it would say the same |
-| model_not_found, auth, permission, quota | yes: the fault is this backend's |
-| rate_limit, overloaded, timeout, server_error, error_in_200, error_in_stream | yes, until content was sent |
-| dns, egress, connect, proxy, tls, timeouts | yes, until content was sent |
-| reset, cut, malformed, empty or incomplete streams | yes, until content was sent |
-| total_timeout, client_gone, shutting_down | no: there is no time, nobody, or no gateway left |
+The table has a row per kind, in the order of `errors.KINDS`; docs/routing.md shows it. Its columns:
+
+- again: whether the same target may be asked the same again before content was sent. "yes": first of all, after a
+  pause; "last": only when nothing else is left, because what is wrong there seldom mends itself within seconds; "no":
+  it would say the same, or has had its time.
+- next: whether another target of the model, and then a fallback model, may be asked. A refusal for length is not in
+  these columns: it is never sent again at the same size (retry_overflow.py).
+- counts: whose breaker it counts for: the target's, or that of the whole backend.
+- penalty: the target is put last until it has said to be free again; no breaker counts it.
+- billed: the upstream may have worked, and may charge for it, though nothing came of it.
 
 A status alone says too little: xAI and Gemini refuse a key with 400, OpenAI's empty account is a 429 like its rate
 limit, TGI is overloaded with 429, Groq's token rate comes as 413, and MiniMax says everything with 200. So `code`,
@@ -18,17 +20,69 @@ limit, TGI is overloaded with 429, Groq's token rate comes as 413, and MiniMax s
 """
 
 import re
+from typing import Literal
+
+import msgspec
 
 from trunkline import errors
 from trunkline.errors import Answer, Fault, Kind, Overflow
 from trunkline.wire.error_body import ErrorInfo, extract_message
 
-_NEXT: frozenset[Kind] = frozenset(
-    kind
-    for kind in errors.KINDS.values()
-    if kind.blame not in (errors.Blame.CLIENT, errors.Blame.GATEWAY, errors.Blame.CANCELLED)
-    and kind is not errors.TOTAL_TIMEOUT
-)
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """What a failure of one kind leads to; the columns are described above."""
+
+    again: Literal["yes", "last", "no"] = "no"
+    next: bool = False
+    counts: Literal["", "target", "backend"] = ""
+    penalty: bool = False
+    billed: bool = False
+
+
+_OURS = Row()  # of the client or the gateway: said once, and nobody else's fault
+_LEFT = Row(billed=True)  # nobody waits any more
+_BACKEND = Row(next=True, counts="backend")
+_UNREACHED = Row(again="last", next=True, counts="backend")
+_BUSY = Row(again="yes", next=True, penalty=True)
+_BROKEN = Row(again="yes", next=True, counts="target")
+_BROKEN_AT_WORK = Row(again="yes", next=True, counts="target", billed=True)
+_HAD_ITS_TIME = Row(next=True, counts="target", billed=True)
+
+_DIFFERENT: dict[Kind, Row] = {
+    # The backend is not asked for this model again, but it is sound: clients make up names.
+    errors.MODEL_NOT_FOUND: Row(next=True),
+    errors.AUTH: _BACKEND,
+    errors.PERMISSION: _BACKEND,
+    errors.QUOTA: _BACKEND,
+    errors.RATE_LIMIT: _BUSY,
+    errors.UPSTREAM_OVERLOADED: _BUSY,
+    errors.SERVER_ERROR: _BROKEN,
+    errors.UPSTREAM_TIMEOUT: _BROKEN_AT_WORK,
+    errors.ERROR_IN_STREAM: _BROKEN_AT_WORK,
+    errors.ERROR_IN_200: _BROKEN,
+    errors.DNS: _UNREACHED,
+    errors.EGRESS: _BACKEND,
+    errors.CONNECT: _UNREACHED,
+    errors.PROXY: _UNREACHED,
+    errors.TLS: _BACKEND,
+    errors.CONNECT_TIMEOUT: _BACKEND,
+    errors.FIRST_TOKEN_TIMEOUT: _HAD_ITS_TIME,
+    errors.IDLE_TIMEOUT: _HAD_ITS_TIME,
+    # There is no time for anything else.
+    errors.TOTAL_TIMEOUT: Row(counts="target", billed=True),
+    # An idle connection that the upstream had closed says nothing about it.
+    errors.STALE: Row(again="yes", next=True),
+    errors.RESET: _BROKEN_AT_WORK,
+    errors.CUT: _BROKEN_AT_WORK,
+    errors.INCOMPLETE: _BROKEN_AT_WORK,
+    errors.EMPTY_STREAM: _BROKEN_AT_WORK,
+    # Redirects and web pages in place of answers: a wrong url, most of the time.
+    errors.MALFORMED: Row(again="last", next=True, counts="target", billed=True),
+    errors.SHUTTING_DOWN: _LEFT,
+    errors.CLIENT_GONE: _LEFT,
+}
+
+TABLE: dict[Kind, Row] = {kind: _DIFFERENT.get(kind, _OURS) for kind in errors.KINDS.values()}
 
 _OF_CREDENTIAL = (errors.AUTH, errors.PERMISSION, errors.QUOTA)
 
@@ -75,7 +129,14 @@ _TIMEOUT = _any(r"timed? ?out|deadline[_ ]exceeded")
 
 def tries_next(kind: Kind) -> bool:
     """Whether another backend may be asked after this failure, if the client has seen no content."""
-    return kind in _NEXT
+    return TABLE[kind].next
+
+
+def row_of(fault: Fault) -> Row:
+    """The table's row for one failure: a 503 that does not say until when is a broken upstream, not a busy one."""
+    if fault.kind is errors.UPSTREAM_OVERLOADED and fault.blame is errors.Blame.UPSTREAM:
+        return _BROKEN
+    return TABLE[fault.kind]
 
 
 def classify(

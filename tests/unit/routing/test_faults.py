@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline import errors
-from trunkline.errors import KINDS, Answer, Blame, Kind, Overflow
-from trunkline.routing.faults import classify, tries_next
+from trunkline.errors import KINDS, Answer, Blame, Fault, Kind, Overflow
+from trunkline.routing.faults import TABLE, classify, row_of, tries_next
 
 
 def error(message: str, code: Any = None, **more: Any) -> bytes:
@@ -224,3 +224,42 @@ def test_which_faults_another_backend_may_mend() -> None:
         ),
         *("stale_connection", "reset", "cut", "malformed", "empty_stream", "incomplete_stream"),
     }
+
+
+def test_every_kind_has_a_row_that_makes_sense() -> None:
+    assert list(TABLE) == list(KINDS.values())
+    for kind, row in TABLE.items():
+        if kind.blame in (Blame.CLIENT, Blame.GATEWAY, Blame.CANCELLED):
+            assert (row.again, row.next, row.counts, row.penalty) == ("no", False, "", False), kind.name
+        if kind.blame is Blame.BACKEND:
+            assert (row.next, row.counts) == (True, "backend"), kind.name
+        if kind.blame is Blame.UPSTREAM_BUSY:
+            assert (row.again, row.next, row.counts, row.penalty) == ("yes", True, "", True), kind.name
+        assert row.next or row.again == "no", kind.name
+
+
+def test_timeouts_of_ours_never_repeat_the_same_target() -> None:
+    for kind in (
+        errors.FIRST_TOKEN_TIMEOUT,
+        errors.IDLE_TIMEOUT,
+        errors.CONNECT_TIMEOUT,
+        errors.TOTAL_TIMEOUT,
+    ):
+        assert TABLE[kind].again == "no"
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "busy"),
+    [
+        (503, None, False),
+        (503, 2.0, True),
+        (429, None, True),
+        (529, None, True),
+        (0, None, True),
+        (500, None, False),
+    ],
+)
+def test_overloaded_is_busy_only_where_it_says_so(status: int, retry_after: float | None, busy: bool) -> None:
+    row = row_of(Fault(errors.UPSTREAM_OVERLOADED, "m", status=status, retry_after=retry_after))
+    assert (row.penalty, row.counts) == ((True, "") if busy else (False, "target"))
+    assert row_of(Fault(errors.RESET, "m")) is TABLE[errors.RESET]

@@ -1,0 +1,106 @@
+"""What a request asks, as far as rules and capabilities want to know: its last user text, tools, images, a schema.
+
+Owns the reading of request bodies for that, of every surface that has text. Made only for models that have rules or
+targets that differ in what they can do; all other requests are never read so far.
+
+    surface                  the text                                  images
+    chat, messages           the last message of the user              parts image_url, image, input_image
+    responses                `input`: a text, or its last user item    likewise
+    completions              `prompt`                                  -
+    embeddings, rerank, ...  `input`, `query`                          -
+
+Parts of a message that are text are joined by line breaks. What is not of the expected form is no text; nothing
+raises. Tool results and thoughts are not what the user said.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from trunkline.routing.needs import Needs
+
+_IMAGES = frozenset(("image_url", "image", "input_image"))
+_TEXTS = frozenset(("text", "input_text"))
+_PLAIN = ("prompt", "query", "input")
+_Object = dict[str, Any]
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """What a request asks. `text`: of the user, last."""
+
+    text: str = ""
+    tools: bool = False
+    images: bool = False
+    json_schema: bool = False
+
+    def needs(self, tokens: int = 0) -> Needs:
+        """What a target must have for it."""
+        return Needs(tools=self.tools, vision=self.images, json_schema=self.json_schema, tokens=tokens)
+
+
+def read_asked(fields: Mapping[str, msgspec.Raw]) -> Asked:
+    """Read the fields of a request object."""
+    messages = _value(fields, "messages")
+    if messages is None:
+        messages = _value(fields, "input")
+    text, images = "", False
+    if isinstance(messages, list):
+        for item in cast("list[Any]", messages):
+            if isinstance(item, str):  # a list of texts to embed
+                text = item
+            elif isinstance(item, dict):
+                message = cast("_Object", item)
+                images = images or _has_image(message.get("content"))
+                if message.get("role") == "user" and (said := _text(message.get("content"))):
+                    text = said
+    if not text:
+        text = next(filter(None, (_text(_value(fields, name)) for name in _PLAIN)), "")
+    tools = any(bool(_value(fields, name)) for name in ("tools", "functions"))
+    return Asked(text, tools, images, _wants_schema(fields))
+
+
+def _value(fields: Mapping[str, msgspec.Raw], name: str) -> Any:
+    raw = fields.get(name)
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = [_part_text(part) for part in cast("list[Any]", content)]
+    return "\n".join(part for part in parts if part)
+
+
+def _part_text(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict):
+        return ""
+    fields = cast("_Object", part)
+    text = fields.get("text")
+    return text if fields.get("type") in _TEXTS and isinstance(text, str) else ""
+
+
+def _has_image(content: Any) -> bool:
+    if not isinstance(content, list):
+        return False
+    parts = [cast("_Object", part) for part in cast("list[Any]", content) if isinstance(part, dict)]
+    return any(part.get("type") in _IMAGES for part in parts)
+
+
+def _wants_schema(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """`response_format` of chat/completions, `text.format` of responses, `output_format` of messages."""
+    text = _value(fields, "text")
+    inside = cast("_Object", text).get("format") if isinstance(text, dict) else None
+    for found in (_value(fields, "response_format"), inside, _value(fields, "output_format")):
+        if isinstance(found, dict) and cast("_Object", found).get("type") == "json_schema":
+            return True
+    return False

@@ -1,0 +1,40 @@
+"""What a call needs of a model beyond answering, and whether a target has it.
+
+Owns the comparison. Does not own what is known of models (backend.py, engine/catalog.py). What is not known excludes
+nothing; and if nobody has what is needed nobody is excluded: then the upstream's own words say so.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from trunkline.routing.backend import CapabilitySettings
+
+Lack = Literal["no tools", "no vision", "no json_schema", "context window"]
+
+
+class Needs(msgspec.Struct, frozen=True, gc=False):
+    """What a request asks for. `tokens`: what prompt and answer have at least, 0 if that is not known."""
+
+    tools: bool = False
+    vision: bool = False
+    json_schema: bool = False
+    tokens: int = 0
+
+
+def lack(has: CapabilitySettings, needs: Needs) -> Lack | None:
+    """What a target is known not to have."""
+    if needs.tools and has.tools is False:
+        return "no tools"
+    if needs.vision and has.vision is False:
+        return "no vision"
+    if needs.json_schema and has.json_schema is False:
+        return "no json_schema"
+    if has.context_window is not None and needs.tokens > has.context_window:
+        return "context window"
+    return None
+
+
+def says_something(has: CapabilitySettings) -> bool:
+    """Whether there is a need that it lacks: if not, nobody has to look at what requests need."""
+    return has.context_window is not None or False in (has.tools, has.vision, has.json_schema)

@@ -1,0 +1,68 @@
+"""routing/board.py: states by name, and their number."""
+
+import pytest
+
+from tests.unit.routing.world import eject
+from trunkline.routing import board as module
+from trunkline.routing.backend import CapabilitySettings
+from trunkline.routing.board import Board
+from trunkline.routing.breaker import BreakerSettings
+from trunkline.routing.target import UNKNOWN, BackendState
+
+
+def board(*names: str) -> Board:
+    made = Board()
+    for name in names:
+        made.enter(BackendState(name))
+    return made
+
+
+def test_a_pair_has_one_state() -> None:
+    one = board("a", "b")
+    assert one.target("a", "m") is one.target("a", "m")
+    assert one.target("a", "m") is not one.target("b", "m")
+    assert one.target("a", "m").abilities is UNKNOWN
+    assert len(one.targets()) == 2
+    assert repr(one) == "<Board 2 backends, 2 targets>"
+    with pytest.raises(KeyError):
+        one.target("c", "m")
+
+
+def test_what_is_known_of_models_and_backends_goes_into_their_targets() -> None:
+    one = Board(
+        breaker=BreakerSettings(failures=1),
+        abilities=lambda backend, model: CapabilitySettings(context_window=len(backend + model)),
+        slow_above=lambda backend: 2.0,
+    )
+    one.enter(BackendState("a"))
+    made = one.target("a", "mm")
+    assert made.abilities.context_window == 3
+    assert made.p95 is not None
+    eject(made, 0.0)
+    assert not made.usable
+
+
+def test_a_backend_that_changed_or_left_takes_its_states_along() -> None:
+    one = board("a", "b")
+    before, other = one.target("a", "m"), one.target("b", "m")
+    one.enter(BackendState("a"))
+    assert one.target("a", "m") is not before
+    assert one.target("b", "m") is other
+    one.leave("b")
+    assert list(one.backends) == ["a"]
+    assert other not in one.targets()
+
+
+def test_it_forgets_what_is_not_worth_remembering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_TARGETS", 4)
+    one = board("a")
+    quiet, ejected, running, busy = (one.target("a", str(at)) for at in range(4))
+    assert one.crowded
+    eject(ejected, 0.0)
+    running.begin(0.0)
+    busy.busy_until = 5.0
+    one.forget()
+    assert not one.crowded
+    assert one.targets() == [ejected, running, busy]
+    assert one.backends["a"].targets == [ejected, running, busy]
+    assert one.target("a", "0") is not quiet

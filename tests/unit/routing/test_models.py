@@ -1,0 +1,117 @@
+"""routing/models.py: names, aliases, globs, and what is wrong."""
+
+import msgspec
+import pytest
+
+from trunkline.routing.models import ModelSettings, PublicModels, TargetSettings, problems
+
+
+def model(*backends: str, **more: object) -> ModelSettings:
+    targets = [{"backend": name} for name in backends]
+    return msgspec.convert({"targets": targets, **more}, ModelSettings)
+
+
+DESIGN = {
+    "chat": msgspec.convert(
+        {
+            "targets": [
+                {"backend": "vllm-a", "model": "llama3", "weight": 3},
+                {"backend": "azure", "model": "gpt-4o"},
+            ],
+            "strategy": "priority",
+            "fallbacks": ["gpt-4o-mini"],
+            "context_fallback": "big-context",
+            "evict": False,
+        },
+        ModelSettings,
+    )
+}
+
+
+def test_the_example_of_the_contract() -> None:
+    chat = DESIGN["chat"]
+    assert [(one.backend, one.model, one.weight, one.priority) for one in chat.targets] == [
+        ("vllm-a", "llama3", 3.0, None),
+        ("azure", "gpt-4o", 1.0, None),
+    ]
+    assert (chat.strategy, chat.fallbacks, chat.context_fallback) == (
+        "priority",
+        ["gpt-4o-mini"],
+        "big-context",
+    )
+    assert not list(problems(DESIGN, ["vllm-a", "azure"], ["gpt-4o-mini", "big-context"]))
+    assert not list(problems(DESIGN, ["vllm-a", "azure"]))
+
+
+@pytest.mark.parametrize("strategy", ["priority", "round_robin", "weighted", "least_busy", "latency", "cost"])
+def test_every_strategy_can_be_written(strategy: str) -> None:
+    assert model("b", strategy=strategy).strategy == strategy
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"targets": [{"model": "m"}]},
+        {"targets": [{"backend": "b", "weight": -1}]},
+        {"targets": [], "strategy": "random"},
+        {"targets": [], "unknown": 1},
+        {},
+    ],
+)
+def test_what_cannot_be_written(wrong: dict[str, object]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(wrong, ModelSettings)
+
+
+def test_exact_before_alias_before_glob_in_order_and_with_case() -> None:
+    models = PublicModels(
+        {
+            "gpt-*": model("any"),
+            "gpt-4o": model("b"),
+            "chat": model("c", aliases=["gpt-4", "claude-*"]),
+            "gpt-5*": model("never"),
+        }
+    )
+    found = {
+        name: models.find(name) for name in ("gpt-4o", "gpt-4", "gpt-5", "claude-x", "chat", "Chat", "GPT-4")
+    }
+    named = {name: one and (one[0], one[1].targets[0].backend) for name, one in found.items()}
+    assert named == {
+        "gpt-4o": ("gpt-4o", "b"),
+        "gpt-4": ("chat", "c"),
+        "gpt-5": ("gpt-5", "any"),
+        "claude-x": ("chat", "c"),
+        "chat": ("chat", "c"),
+        "Chat": None,
+        "GPT-4": None,
+    }
+    assert models.names() == ["gpt-4o", "chat", "gpt-4"]
+    assert repr(models) == "<PublicModels gpt-4o, chat, gpt-4>"
+
+
+def test_an_alias_of_a_glob_means_the_name_that_was_asked_for() -> None:
+    models = PublicModels({"gpt-*": model("b", aliases=["o1"])})
+    found = models.find("o1")
+    assert found is not None
+    assert found[0] == "o1"
+
+
+def test_what_is_wrong_is_told_with_its_place() -> None:
+    settings = {
+        "a": model("vlm", aliases=["b", "x", "a"], fallbacks=["a", "x", "nobody", "c-1"]),
+        "b": model("vllm", aliases=["x"], context_fallback="bb"),
+        "c-*": ModelSettings(targets=[]),
+        "d": ModelSettings(targets=[TargetSettings(backend="vllm")], fallbacks=["backends-own"]),
+    }
+    assert list(problems(settings, ["vllm"], ["backends-own"])) == [
+        ("a.targets[0].backend", "no backend is called `vlm`; did you mean `vllm`?"),
+        ("a.aliases[0]", "`b` is the model `b` already"),
+        ("a.aliases[2]", "`a` is the model `a` already"),
+        ("a.fallbacks[0]", "is the model itself"),
+        ("a.fallbacks[1]", "is the model itself"),
+        ("a.fallbacks[2]", "no model is called `nobody`"),
+        ("b.aliases[0]", "`x` is the model `a` already"),
+        ("b.context_fallback", "no model is called `bb`; did you mean `b`?"),
+        ("c-*.targets", "names no target"),
+    ]
+    assert not [place for place, _ in problems(settings, ["vllm"]) if "nobody" in place or "bb" in place]
