@@ -73,6 +73,11 @@ class Board:
             )
         return found
 
+    def learn(self, backend: str) -> None:
+        """What is known of a backend's models has changed; routes must be made anew afterwards."""
+        for target in self.backends[backend].targets:
+            target.abilities = self._abilities(backend, target.model)
+
     def forget(self) -> None:
         """Drop targets of which nothing is to be remembered; routes must be made anew afterwards."""
         for pair, target in list(self._targets.items()):

@@ -103,13 +103,13 @@ class Route:
     def __repr__(self) -> str:
         return f"<Route {self.name}: {' > '.join(pool.name for pool in self.tiers)}>"
 
-    def plain(self) -> Target | None:
-        """The target that is the choice as long as it is `usable`, if there is one (see above)."""
+    def plain(self) -> Pick | None:
+        """The one that is the choice as long as its target is `usable`, if there is such a one (see above)."""
         own = self.tiers[0]
         if own.strategy != "priority" or self.choosy:
             return None
-        first = min(own.candidates, key=lambda candidate: candidate.priority).target
-        return None if first.counted else first
+        first = min(own.candidates, key=lambda candidate: candidate.priority)
+        return None if first.target.counted else Pick(0, first)
 
     def first(self, rng: Rng, now: float, *, streamed: bool, needs: Needs | None = None) -> Pick | Fault:
         """Who is asked first; a fault if nobody can be."""

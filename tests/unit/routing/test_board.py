@@ -42,6 +42,17 @@ def test_what_is_known_of_models_and_backends_goes_into_their_targets() -> None:
     assert not made.usable
 
 
+def test_what_is_learned_later_reaches_the_targets() -> None:
+    known = {"a": UNKNOWN, "b": UNKNOWN}
+    one = Board(abilities=lambda backend, model: known[backend])
+    one.enter(BackendState("a"))
+    one.enter(BackendState("b"))
+    made, other = one.target("a", "m"), one.target("b", "m")
+    known["a"] = known["b"] = CapabilitySettings(tools=False)
+    one.learn("a")
+    assert (made.abilities.tools, other.abilities.tools) == (False, None)
+
+
 def test_a_backend_that_changed_or_left_takes_its_states_along() -> None:
     one = board("a", "b")
     before, other = one.target("a", "m"), one.target("b", "m")
