@@ -12,6 +12,9 @@ provider (the caller's `send`, with the TLS, proxy and egress settings of the ba
 A token whose whole lifetime is within the margin serves those who waited for it; the next request asks again.
 A fetch that failed is not repeated for a while, which doubles: until then those who hold a valid token use it, and
 all others get the reason at once. A fetch belongs to nobody: whoever leaves does not end it for the rest.
+
+A token that an upstream refused with 401 is put aside while another is fetched. If none is to be had it comes back
+until its end: one backend's 401 is no proof, and with a dead identity provider it may be the last token there is.
 """
 
 import asyncio
@@ -84,10 +87,13 @@ class OAuth2Credential:
         forms = (secret, quote(secret, safe=""), quote_plus(secret))
         self._secrets = tuple(form.encode() for form in forms)
         # the token: `_line` is what is sent
-        self._line = b""
-        self._previous = b""
+        self._line: bytes = b""
+        self._previous: bytes = b""
         self._fresh_until = _NEVER
-        self._good_until = _NEVER
+        self._good_until: float = _NEVER
+        self._aside_until: float = (
+            _NEVER  # the end of `_previous`, if it was put aside and no other token has come
+        )
         self._short = False
         # fetching it
         self._flight: asyncio.Task[bytes | Fault] | None = None
@@ -134,10 +140,13 @@ class OAuth2Credential:
         if line != self._line:
             return True  # somebody else was first: there is a newer one, or there will be
         now = self._clock()
+        if now < self._paused_until:
+            return False  # a fetch has just failed: there is no other token, so this one stays for the rest
         if len(self._forced) == MAX_FORCED and now - self._forced[0] < FORCED_WINDOW:
             return False
         self._forced.append(now)
         self._previous, self._line = self._line, b""
+        self._aside_until = self._good_until
         self._fresh_until = self._good_until = _NEVER
         return True
 
@@ -170,8 +179,13 @@ class OAuth2Credential:
             self._good_until = asked_at + read.lifetime
             self._fresh_until = self._good_until - settings.margin
             self._short = read.lifetime <= settings.margin
+            self._aside_until = _NEVER
             self._failures, self._fault, self._paused_until = 0, None, _NEVER
             return self._line
+        if self._clock() < self._aside_until:
+            # Those who were refused try it once more and get the upstream's own 401.
+            self._line, self._good_until = self._previous, self._aside_until
+        self._aside_until = _NEVER
         pause = min(FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
         if isinstance(answer, Answer):
             pause = max(pause, min(parse_retry_after(dict(answer.headers)) or 0.0, LONGEST_PAUSE))

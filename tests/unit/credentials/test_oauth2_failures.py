@@ -188,12 +188,48 @@ def test_a_hundred_401s_make_one_fetch() -> None:
     run(main)
 
 
-def test_a_refused_token_is_not_used_again_though_it_cannot_be_renewed() -> None:
+def test_a_refused_token_comes_back_where_it_cannot_be_renewed() -> None:
     async def main() -> None:
         idp = Provider()
         credential = idp.credential()
         await credential.obtain()
+        idp.replies = [says(400, error="down")] * 2
+        idp.open.clear()
         assert credential.invalidate(line("t-1"))
+        assert credential.header(idp.now) is None
+        waiting = [asyncio.ensure_future(request(credential, idp.now)) for _ in range(3)]
+        await asyncio.sleep(0)
+        # Who is refused meanwhile waits for the same fetch.
+        assert credential.invalidate(line("t-1"))
+        idp.open.set()
+        assert await asyncio.gather(*waiting) == [line("t-1")] * 3
+        # Until the next fetch may be made, a 401 is the caller's own and costs the others nothing.
+        for _ in range(100):
+            assert not credential.invalidate(line("t-1"))
+            assert await request(credential, idp.now) == line("t-1")
+        assert len(idp.asked) == 2
+        # Then one is made behind the back of whoever comes, and after the second failure the pause is longer.
+        idp.now += FIRST_PAUSE
+        assert await request(credential, idp.now) == line("t-1")
+        await landed(credential)
+        assert len(idp.asked) == 3
+        idp.now += FIRST_PAUSE
+        assert not credential.invalidate(line("t-1"))
+        idp.now += FIRST_PAUSE
+        assert credential.invalidate(line("t-1"))
+        assert await request(credential, idp.now) == line("t-2")
+
+    run(main)
+
+
+def test_a_refused_token_does_not_come_back_after_its_end() -> None:
+    async def main() -> None:
+        idp = Provider(expires_in=3600)
+        credential = idp.credential()
+        await credential.obtain()
+        idp.now += 3595
+        assert credential.invalidate(line("t-1"))
+        idp.takes = 5.0
         idp.replies = [says(400, error="down")]
         assert isinstance(await request(credential, idp.now), Fault)
         assert isinstance(await request(credential, idp.now), Fault)
@@ -240,6 +276,7 @@ def test_an_error_that_quotes_the_token_in_use_does_not_show_it() -> None:
         credential = idp.credential()
         await credential.obtain()
         credential.invalidate(line("t-1"))
+        idp.now += 3600
         idp.replies = [says(400, error="odd", error_description="you had t-1")]
         fault = await credential.obtain()
         assert isinstance(fault, Fault)

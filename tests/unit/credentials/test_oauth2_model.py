@@ -52,7 +52,8 @@ async def follow(steps: list[tuple[str, float]]) -> None:
             asked = len(idp.asked)
             got = await request(credential, idp.now)
             if isinstance(got, bytes):
-                assert got not in dead
+                # A refused one is sent again only where no other was to be had.
+                assert got not in dead or credential._fault is not None
                 # A token is sent until it ends, or by who has just fetched it.
                 end = ends.setdefault(got, credential._good_until)
                 assert idp.now < end or len(idp.asked) > asked
