@@ -9,7 +9,7 @@ second lookup in which the answer could change (DNS rebinding).
 | public address | yes | yes | yes |
 | private, loopback, link-local, carrier-grade NAT, ULA, documentation | yes | no | yes |
 | NAT64 (64:ff9b::/96) | yes | no | yes |
-| 0.0.0.0/8, ::, multicast, 6to4, Teredo, ISATAP, unassigned IPv6 | no | no | yes |
+| 0.0.0.0/8, ::, multicast, broadcast, 6to4, Teredo, ISATAP, unassigned IPv6 | no | no | yes |
 | cloud metadata, in any spelling and wrapping | no | no | no |
 | a port on which this process listens itself | no | no | no |
 
@@ -123,11 +123,13 @@ def host_verdict(host: str, rules: Rules) -> str:
     return "" if address is None else verdict(address, rules)
 
 
-def url_verdict(url: str, rules: Rules) -> str:
+def url_verdict(url: object, rules: Rules) -> str:
     """As `host_verdict` for the host of a URL, and what is wrong with the URL itself; never raises.
 
     The host is found by the parser that the connections use: two parsers could find two hosts.
     """
+    if not isinstance(url, str):
+        return "a URL must be text"
     try:
         base = parse_base_url(url)
     except ValueError as error:

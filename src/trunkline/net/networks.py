@@ -44,6 +44,7 @@ _ROWS: tuple[tuple[str, Reach, bool], ...] = (
     ("192.168.0.0/16", Reach.PRIVATE, True),
     ("198.18.0.0/15", Reach.PRIVATE, True),
     ("224.0.0.0/4", Reach.UNUSABLE, False),
+    ("255.255.255.255/32", Reach.UNUSABLE, True),  # broadcast
     ("240.0.0.0/4", Reach.PRIVATE, True),
     ("0.0.0.0/0", Reach.PUBLIC, False),
     ("::/128", Reach.UNUSABLE, True),
@@ -190,15 +191,18 @@ def is_localhost(host: str) -> bool:
     return name == "localhost" or name.endswith(".localhost")
 
 
-def is_private_host(host: str) -> bool:
+def is_private_host(host: object) -> bool:
     """Whether a host is on this machine or its own networks, by its name or address alone; never raises.
 
     Names are those of RFC 6761 and 6762: `localhost` and below, below `.local`. There is no DNS lookup, and an
-    address must be in its proper form.
+    address must be in its proper form, but for a dot at its end. What is no text is no host.
     """
-    if is_localhost(host) or host.lower().removesuffix(".").endswith(".local"):
+    if not isinstance(host, str):
+        return False
+    name = host.removesuffix(".")
+    if is_localhost(host) or name.lower().endswith(".local"):
         return True
-    address = literal(host)
+    address = literal(name)
     return address is not None and _row(address)[2]
 
 

@@ -15,7 +15,8 @@ gateway's `/v1` becomes there (`api_path`), so that joining is a concatenation a
     https://h/v1beta/openai (has a version)   /v1beta/openai/chat/completions
     https://h/chat/completions (complete)     /chat/completions
 
-`azure_base` does the same for Azure's URLs, where the deployment stands in the path and the version in the query.
+`azure_base` does the same for Azure's URLs, where the deployment stands in the path and the version in the query;
+`azure_at` knows which operations are a deployment's.
 
 A joined target is a path on that one host: it begins with exactly one slash and has no dot segments,
 so that neither the host nor the base path can be left.
@@ -34,6 +35,21 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 # RFC 1035 2.3.4, less the length octet and the root label.
 MAX_HOST = 253
 _COMPLETE = "/chat/completions"
+# What Azure serves below a deployment; all else is the resource's (the openai SDK draws the same line).
+_DEPLOYED = frozenset(
+    (
+        _COMPLETE,
+        "/completions",
+        "/embeddings",
+        "/audio/transcriptions",
+        "/audio/translations",
+        "/audio/speech",
+        "/images/generations",
+        "/images/edits",
+    )
+)
+# Without a version before them they may be a base path like any other: Azure AI Foundry has its API below `/models`.
+_OPERATION = re.compile(rf"(?:{'|'.join(sorted(_DEPLOYED))}|/messages|/responses|/models)$")
 # Rejected instead of repaired: parsers disagree about them, and the disagreement is an attack
 # (`http://127.0.0.1\@1.1.1.1` is one host to one parser and another to the next).
 _FORBIDDEN = re.compile("[\x00-\x20\x7f-\xa0\\\\\ud800-\udfff]|\\s")
@@ -41,7 +57,8 @@ _FORBIDDEN_IN_TARGET = re.compile(rb"[\x00-\x20\x7f\\]")
 # What getaddrinfo and a Host header can carry; the underscore is common in container networks.
 _HOST = re.compile(r"[a-z0-9._-]+")
 _AUTHORITY = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(.*))?")
-_VERSION = re.compile(r"/v\d+\w*(?=/|$)|/openai/deployments/[^/]+$")
+_VERSION = re.compile(r"/v\d+\w*(?=/|$)|/openai/deployments/[^/]+$", re.IGNORECASE)
+_VERSION_1 = re.compile("/V1$")
 # `.` and `..`, plain or percent-encoded, between slashes, encoded slashes or path parameters.
 _DOTS = re.compile(rb"(?:/|%2f|%5c)(?:\.|%2e){1,2}(?:/|%2f|%5c|;|$)", re.IGNORECASE)
 _SAFE = "/%:@!$&'()*+,;=~?"
@@ -49,6 +66,10 @@ _WEB = re.compile(r"https?://", re.IGNORECASE)
 _WEB_WITHOUT_SLASHES = re.compile(r"https?:", re.IGNORECASE)
 _OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _AUTHORITY_END = re.compile(r"[/?#]")
+# Schemes that could be read as the user in front of a password: `mailto:a@b`.
+_NO_USER = re.compile(
+    r"(?:acct|blob|data|file|javascript|mailto|sips?|sms|tel|urn|vbscript|xmpp):", re.IGNORECASE
+)
 
 
 class BaseUrl(msgspec.Struct, frozen=True, gc=False):
@@ -95,6 +116,8 @@ def normalize(url: str) -> str:
         raise ValueError("a URL must begin with http:// or https://")
     url = url.removeprefix("//")
     authority = _AUTHORITY_END.split(url, maxsplit=1)[0]
+    if "@" in authority and _NO_USER.match(authority):
+        raise ValueError("a URL must begin with http:// or https://")
     place = authority.rpartition("@")[2]
     if place.startswith("["):
         host = place.partition("]")[0] + "]"
@@ -127,12 +150,12 @@ def parse_base_url(url: str) -> BaseUrl:
     given = re.sub("/{2,}", "/", quote(parts.path, safe=_SAFE)).rstrip("/")
     if _DOTS.search(given.encode()):
         raise ValueError("the path of a URL must not have `.` or `..` segments")
-    raw_path = given.removesuffix(_COMPLETE)
+    raw_path = _VERSION_1.sub("/v1", _without_operation(given))
     path = raw_path.removesuffix("/v1")
     # A complete URL is taken at its word. Otherwise a version anywhere in the path says that the provider
     # has put the API below it: `/v1beta/openai` (Gemini), `/v1/openai` (DeepInfra), `/api/paas/v4` (Zhipu). So does
     # the name of a deployment (Azure).
-    versioned = raw_path != given or _VERSION.search(raw_path)
+    versioned = given.endswith(_COMPLETE) or _VERSION.search(raw_path)
     default = port is None or port == DEFAULT_PORTS[parts.scheme]
     return BaseUrl(
         scheme=parts.scheme,
@@ -161,10 +184,22 @@ def azure_base(base: BaseUrl, deployment: str | None, api_version: str | None) -
     return _with_version(base, api_version)
 
 
-def azure_resource(base: BaseUrl, api_version: str) -> BaseUrl:
+def azure_at(base: BaseUrl, deployment: str | None, api_version: str | None, path: str) -> BaseUrl:
+    """Give the base at which the operation of a gateway path is served: a deployment's, or its resource's.
+
+    Where no deployment is named, all is at the same base. `path` has no query.
+    """
+    at = azure_base(base, deployment, api_version)
+    if "/openai/deployments/" not in at.raw_path or path.rstrip("/").removeprefix("/v1") in _DEPLOYED:
+        return at
+    return azure_resource(at, api_version)
+
+
+def azure_resource(base: BaseUrl, api_version: str | None) -> BaseUrl:
     """Give the base of what an Azure resource serves beside its deployments: `/v1/models` is `/openai/models`."""
     root = _azure_root(base)
-    return _with_version(structs.replace(base, path=root, api_path=root, raw_path=root), api_version)
+    resource = structs.replace(base, path=root, api_path=root, raw_path=root)
+    return _with_version(resource, api_version) if api_version else resource
 
 
 def join(base: BaseUrl, path: str) -> bytes:
@@ -193,13 +228,21 @@ def join_raw(base: BaseUrl, target: bytes) -> bytes:
     return _target(base, base.raw_path, target)
 
 
-def redact(url: str) -> str:
+def redact(url: object) -> str:
     """Give `scheme://host[:port]`, the part of a URL that may be logged; never raises."""
     try:
-        parts, host, port = _split(url)
+        parts, host, port = _split(url if isinstance(url, str) else "")
     except ValueError:
         return "<unparseable>"
     return f"{parts.scheme}://{_bracket(host)}" + (f":{port}" if port else "")
+
+
+def _without_operation(path: str) -> str:
+    """A base path of which somebody gave the URL of a call."""
+    if path.endswith(_COMPLETE):
+        return path.removesuffix(_COMPLETE)
+    base = _OPERATION.sub("", path)
+    return base if _VERSION.search(base) else path
 
 
 def _azure_root(base: BaseUrl) -> str:

@@ -43,6 +43,7 @@ def test_public_addresses_are_for_all(ip: str) -> None:
     [
         "0.0.0.0",
         "0.1.2.3",
+        "255.255.255.255",
         "::",
         "2002:7f00:1::1",
         "2001::1",
@@ -152,9 +153,10 @@ def test_urls(url: str, over_http: bool, locally: bool) -> None:
 @pytest.mark.parametrize(
     "url",
     ["", " ", "\0" * 100, ":", "://", "http:", "http://[", "http://]", "http://@", "http://:80", "http://e:99999999",
-     "http://e:-1", "http://%00", "http://" + "a" * 100_000, "http://\ud800", "http://e\ud800.example"],
+     "http://e:-1", "http://%00", "http://" + "a" * 100_000, "http://\ud800", "http://e\ud800.example",
+     None, 5, b"http://8.8.8.8", ["http://8.8.8.8"]],
 )  # fmt: skip
-def test_urls_that_are_none_are_refused(url: str) -> None:
+def test_urls_that_are_none_are_refused(url: object) -> None:
     assert url_verdict(url, LOCAL) != ""
 
 

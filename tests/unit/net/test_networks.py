@@ -127,6 +127,13 @@ FAR = [
 @pytest.mark.parametrize(("host", "private"), [(h, True) for h in NEAR] + [(h, False) for h in FAR])
 def test_private_hosts(host: str, private: bool) -> None:
     assert is_private_host(host) is private
+    if host and not host.endswith(("]", ".")):
+        assert is_private_host(f"{host}.") is private
+
+
+@pytest.mark.parametrize("host", [None, 5, b"localhost", ["localhost"]])
+def test_what_is_no_text_is_no_private_host(host: object) -> None:
+    assert is_private_host(host) is False
 
 
 @given(st.text())
@@ -255,6 +262,9 @@ IPV6_OF_SOMEBODY = _Somebody()
         ("192.0.0.8", Reach.PRIVATE),
         ("192.0.0.9", Reach.PRIVATE),
         ("240.0.0.1", Reach.PRIVATE),
+        ("255.255.255.254", Reach.PRIVATE),
+        ("255.255.255.255", Reach.UNUSABLE),
+        ("::ffff:255.255.255.255", Reach.UNUSABLE),
         ("fec0::1", Reach.PRIVATE),
         ("::1", Reach.PRIVATE),
         ("3fff::1", Reach.PRIVATE),

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.net.url import (
+    azure_at,
     azure_base,
     azure_resource,
     is_private_host,
@@ -28,6 +29,21 @@ JOINS = [
     ("https://h/v1/chat/completions", "/v1/chat/completions"),
     ("https://h/v1/chat/completions/", "/v1/chat/completions"),
     ("https://h/chat/completions", "/chat/completions"),
+    ("https://h/v1/completions", "/v1/chat/completions"),
+    ("https://h/v1/messages/", "/v1/chat/completions"),
+    ("https://h/v1/responses", "/v1/chat/completions"),
+    ("https://h/v1/models", "/v1/chat/completions"),
+    ("https://h/v1/embeddings?key=a", "/v1/chat/completions?key=a"),
+    ("https://h/api/v1/audio/speech", "/api/v1/chat/completions"),
+    ("https://h/v1beta/openai/models", "/v1beta/openai/chat/completions"),
+    ("https://h/openai/deployments/d/embeddings", "/openai/deployments/d/chat/completions"),
+    ("https://h/models", "/models/v1/chat/completions"),
+    ("https://h/v1/supermodels", "/v1/supermodels/chat/completions"),
+    ("https://h/V1", "/v1/chat/completions"),
+    ("https://h/api/V1/", "/api/v1/chat/completions"),
+    ("https://h/V1/chat/completions", "/v1/chat/completions"),
+    ("https://h/V1/models", "/v1/chat/completions"),
+    ("https://h/V1/openai", "/V1/openai/chat/completions"),
     ("https://h/api/v1", "/api/v1/chat/completions"),
     ("https://h/openai/v1", "/openai/v1/chat/completions"),
     ("https://h/inference/v1", "/inference/v1/chat/completions"),
@@ -85,6 +101,7 @@ NORMALIZED = [
     ("localhost", "http://localhost"),
     ("LOCALHOST:8080", "http://LOCALHOST:8080"),
     ("localhost.:8080", "http://localhost.:8080"),
+    ("10.0.0.1.:8080", "http://10.0.0.1.:8080"),
     ("localhost?x=1", "http://localhost?x=1"),
     ("localhost#x", "http://localhost#x"),
     ("localhost:/x", "http://localhost:/x"),
@@ -136,6 +153,9 @@ def test_a_missing_scheme_is_guessed(url: str, normalized: str | None) -> None:
         "javascript:alert(1)",
         "data:text/html,x",
         "a+b.c-1://h",
+        "mailto:a@b",
+        "MAILTO:someone@example.com",
+        "sip:a:1@b.example",
     ],
 )
 def test_what_cannot_get_a_scheme_of_the_web_is_refused(url: str) -> None:
@@ -192,6 +212,63 @@ AZURE = [
 @pytest.mark.parametrize(("url", "deployment", "version", "target"), AZURE)
 def test_azure_deployments(url: str, deployment: str | None, version: str | None, target: str) -> None:
     assert join(azure_base(parse_base_url(url), deployment, version), CHAT).decode() == target
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        *("/chat/completions", "/completions", "/embeddings", "/images/generations", "/images/edits"),
+        *("/audio/transcriptions", "/audio/translations", "/audio/speech"),
+    ],
+)
+def test_what_belongs_to_an_azure_deployment(operation: str) -> None:
+    for url in ("https://r", "https://r/openai/v1/", "https://r/openai/deployments/d/chat/completions"):
+        base = parse_base_url(url)
+        for path in (f"/v1{operation}", f"/v1{operation}/"):
+            target = join_raw(azure_at(base, "d", "v", path), path.encode())
+            assert target == f"/openai/deployments/d{path.removeprefix('/v1')}?api-version=v".encode()
+        target = join(azure_at(base, "d", "v", operation), operation)
+        assert target == f"/openai/deployments/d{operation}?api-version=v".encode()
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        *(
+            "/responses",
+            "/responses/r-1",
+            "/files",
+            "/batches/b/cancel",
+            "/models",
+            "/models/m",
+            "/moderations",
+        ),
+        *("/chat/completions/c-1", "/images/variations", "/threads", "/fine_tuning/jobs", "/realtime"),
+    ],
+)
+def test_what_belongs_to_an_azure_resource(operation: str) -> None:
+    for url in ("https://r", "https://r/openai", "https://r/openai/deployments/d"):
+        at = azure_at(parse_base_url(url), "d", "v", f"/v1{operation}")
+        assert join(at, f"/v1{operation}").decode() == f"/openai{operation}?api-version=v"
+        assert at.host == "r"
+
+
+@pytest.mark.parametrize(
+    ("url", "deployment", "version", "target"),
+    [
+        ("https://r/openai/v1", None, "v", "/openai/v1/responses?api-version=v"),
+        ("https://r/openai/v1", None, None, "/openai/v1/responses"),
+        ("https://r/openai/v1", "d", None, "/openai/v1/responses"),
+        ("https://r/proxy?k=1", "d", "v", "/proxy/openai/responses?k=1&api-version=v"),
+        ("https://r/openai/deployments/d?api-version=1", None, None, "/openai/responses?api-version=1"),
+        ("https://r/openai/deployments/d?api-version=1", None, "v", "/openai/responses?api-version=v"),
+    ],
+)
+def test_the_resource_is_asked_only_where_a_deployment_is_named(
+    url: str, deployment: str | None, version: str | None, target: str
+) -> None:
+    at = azure_at(parse_base_url(url), deployment, version, "/v1/responses")
+    assert join(at, "/v1/responses").decode() == target
 
 
 @pytest.mark.parametrize(
@@ -391,6 +468,11 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
 )
 def test_redaction(url: str, shown: str) -> None:
     assert redact(url) == shown
+
+
+@pytest.mark.parametrize("url", [None, 5, b"http://h", ["http://h"]])
+def test_what_is_no_text_is_not_shown(url: object) -> None:
+    assert redact(url) == "<unparseable>"
 
 
 @given(st.text() | st.text("htps:/[]@.%#?1v\\", max_size=30).map("http://".__add__))
