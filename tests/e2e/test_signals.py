@@ -26,7 +26,9 @@ def sim() -> Iterator[SimulatorThread]:
 
 def config(tmp_path: Path, url: str) -> str:
     path = tmp_path / "trunkline.yaml"
-    path.write_text(f"backends: [{{name: a, url: '{url}'}}]\nserver: {{port: 0}}\nadmin: {{port: 0}}\n")
+    path.write_text(
+        f"backends: [{{name: a, url: '{url}', models: ['*']}}]\nserver: {{port: 0}}\nadmin: {{port: 0}}\n"
+    )
     return str(path)
 
 

@@ -29,7 +29,6 @@ _UNLISTED: dict[str, tuple[str, ...]] = {
 }
 # `name:online`, `name:nitro` at OpenRouter, `name:groq`, `name:fastest` at Hugging Face: how to serve a listed name.
 _VARIANTS = frozenset(("openrouter", "huggingface"))
-_WISH = "!"  # how the simulator is asked for a fault (docs/simulator.md); no other name has one
 _LATEST = ":latest"  # Ollama's tag where none is written
 _GEMINI = "models/"  # both forms work there
 
@@ -67,8 +66,6 @@ class ModelNames(msgspec.Struct, frozen=True):
         found = self.ids.get(model)
         if found is None and self.variants:
             found = self.ids.get(model.rpartition(":")[0])
-        if found is None and _WISH in model:
-            found = self.ids.get(model.partition(_WISH)[0])
         return found
 
     def holds(self, model: str) -> bool | None:
