@@ -5,7 +5,8 @@ known (catalog.py) nor the file's format (stores/model_lists.py). Off the hot pa
 
 One task per backend asks, waits and asks again, so that there is never more than one question to a backend. After a
 failure it asks sooner, at growing distances, and the last good list stays. A call for an unknown model is a sign that
-lists are old (`nudge`): somebody has just pulled a model.
+lists are old (`nudge`): somebody has just pulled a model. Only so many lists are asked for at a time, but a question
+without an answer soon gives its place to the next one, and those that failed last have places of their own.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ import hashlib
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -34,8 +36,10 @@ from trunkline.wire.head import Headers
 
 JITTER = 0.1  # of the interval: backends that were asked together are soon asked apart
 FIRST_RETRY = 5.0  # seconds after the first failure; doubled by each further one, up to the interval
-NUDGE_AGE = 10.0  # seconds: lists younger than that are not old
-AT_ONCE = 16  # questions in flight; a thousand backends are asked in turn
+NUDGE_AGE = 10.0  # seconds: backends that were asked since then are not asked for an unknown model
+AT_ONCE = 16  # places for questions; a thousand backends are asked in turn
+DOUBTFUL_AT_ONCE = 4  # the same for backends that failed last
+PATIENCE = 0.5  # seconds that a question holds its place: a list that comes at all mostly comes sooner
 MAX_TOLD = 200  # models of one server that are asked about one by one
 SAVE_DELAY = 2.0  # seconds: what many backends answer at the start is one write
 
@@ -59,6 +63,7 @@ class _Watched:
         self.questions = Questions(None) if deployed else questions_for(row)
         self.kept_as = kept_name(settings)
         self.failures = 0
+        self.asked_at = -math.inf  # in monotonic time
         self.body = b""
         self.due = asyncio.Event()
         self.answered = asyncio.Event()
@@ -83,10 +88,11 @@ class Discovery:
         self._watched = [_Watched(*pair) for pair in zip(settings.backends, asks, strict=True)]
         self._warn = warn
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._doubtful = asyncio.Semaphore(DOUBTFUL_AT_ONCE)
+        self._started_at = -math.inf  # in the loop's time
         self._tasks: list[asyncio.Task[None]] = []
         self._saving: asyncio.Task[None] | None = None
         self._unsaved = False
-        self._nudged_at = -math.inf
 
     def __repr__(self) -> str:
         return f"<Discovery {self.catalog!r}>"
@@ -97,6 +103,7 @@ class Discovery:
             return
         kept = model_lists.read(self._directory) if self._directory is not None else {}
         loop = asyncio.get_running_loop()
+        self._started_at = loop.time()
         for index, watched in enumerate(self._watched):
             if watched.questions.list is None:
                 continue
@@ -115,35 +122,31 @@ class Discovery:
         self._tasks.clear()
 
     async def settled(self, timeout: float) -> None:
-        """Return when every backend has been asked once, or after `timeout` seconds."""
-        if not self._tasks:
+        """Return when each backend has a list (an old one will do) or failed, or `timeout` seconds after the start."""
+        end = self._started_at + timeout
+        if not self._tasks or asyncio.get_running_loop().time() >= end:
             return
         waiting = [
             watched.answered.wait()
-            for watched in self._watched
-            if watched.questions.list is not None and not watched.answered.is_set()
+            for watched, known in zip(self._watched, self.catalog.known, strict=True)
+            if watched.questions.list is not None and known.models is None and not watched.answered.is_set()
         ]
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout_at(end):
                 await asyncio.gather(*waiting)
         except TimeoutError:
             pass
 
     def nudge(self) -> None:
-        """A model was asked for that nobody lists: ask all backends again, unless that was just done."""
-        now = time.monotonic()
-        if now - self._nudged_at < NUDGE_AGE:
-            return
-        self._nudged_at = now
+        """A model was asked for that nobody lists: ask those again that answer and were not just asked."""
+        latest = time.monotonic() - NUDGE_AGE
         for watched in self._watched:
-            watched.due.set()
+            if watched.asked_at <= latest and not watched.failures:
+                watched.due.set()
 
     async def _watch(self, index: int, watched: _Watched) -> None:
         while True:
-            watched.due.clear()
-            async with self._places:
-                await self._refresh(index, watched)
-            watched.answered.set()
+            await self._in_turn(index, watched)
             interval = self._settings.interval
             delay = (
                 min(FIRST_RETRY * 2 ** min(watched.failures - 1, 30), interval)
@@ -156,10 +159,26 @@ class Discovery:
             except TimeoutError:
                 pass
 
-    async def _refresh(self, index: int, watched: _Watched) -> None:
-        """Ask for the list once, and for what there is to know beside it."""
+    async def _in_turn(self, index: int, watched: _Watched) -> None:
+        """Ask for the list when there is a place, then for what there is to know beside it."""
+        places = self._doubtful if watched.failures else self._places
+        await places.acquire()
+        with ExitStack() as place:
+            place.callback(places.release)
+            place.callback(asyncio.get_running_loop().call_later(PATIENCE, place.close).cancel)
+            watched.due.clear()
+            watched.asked_at = time.monotonic()
+            await self._refresh(index, watched, self._read)
+        watched.answered.set()
+        if not watched.failures:
+            await self._refresh(index, watched, self._ask_about)
+
+    async def _refresh(
+        self, index: int, watched: _Watched, read: Callable[[int, _Watched], Awaitable[str]]
+    ) -> None:
+        """One part of what is asked; note what was wrong."""
         try:
-            problem = await self._read(index, watched)
+            problem = await read(index, watched)
         except Exception as error:  # noqa: BLE001 # one backend's odd answer must not end the asking
             problem = f"internal error: {type(error).__name__}"
         watched.failures = watched.failures + 1 if problem else 0
@@ -194,12 +213,12 @@ class Discovery:
         self._unsaved = True
         if changed:
             self._save_soon()
-        await self._ask_about(index, watched, models)
         return ""
 
-    async def _ask_about(self, index: int, watched: _Watched, models: list[ListedModel]) -> None:
-        """What a server tells only when it is asked about a model."""
+    async def _ask_about(self, index: int, watched: _Watched) -> str:
+        """What a server tells only when it is asked about a model; it need not, so nothing is ever wrong."""
         questions = watched.questions
+        models: list[ListedModel] = list((self.catalog.known[index].models or {}).values())
         if questions.about_one is not None and len(models) == 1:
             answer = await self._get(watched, questions.about_one)
             if isinstance(answer, Answer) and answer.status == 200:
@@ -215,10 +234,11 @@ class Discovery:
                     body=msgspec.json.encode({"model": model.id}),
                 )
                 if isinstance(answer, Fault):
-                    return
+                    break
                 self.catalog.tell(
                     index, model.id, parse_traits(answer.body) if answer.status == 200 else UNKNOWN
                 )
+        return ""
 
     async def _get(self, watched: _Watched, path: str) -> Answer | Fault:
         return await watched.ask(path.encode(), self._settings.timeout, method=b"GET", headers=[], body=b"")

@@ -7,12 +7,18 @@ from typing import Any
 import pytest
 
 from tests.contract.gateway.harness import World, chat, get, multipart, on_both_loops, post, running, scripted
+from trunkline.engine import discovery
 from trunkline.policy.keys import KeySettings
 
 ANTHROPIC = "anthropic-version: 2023-06-01\r\n"
 SIMULATED = ["sim-small", "sim-large", "sim-embed"]
 KEY = "authorization: Bearer k\r\n"
 DISCOVER = 300.0
+
+
+@pytest.fixture
+def lists_are_old_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "NUDGE_AGE", 0.0)
 
 
 async def listed(world: World, headers: str = "") -> list[str]:
@@ -115,6 +121,7 @@ async def test_an_unknown_model_is_a_404_with_the_close_names_that_were_discover
         assert await served_by(world, "sim-small") == "a"
 
 
+@pytest.mark.usefixtures("lists_are_old_at_once")
 @on_both_loops
 async def test_a_model_that_appears_is_served_after_the_first_who_asked_for_it() -> None:
     body = b'{"data":[{"id":"old"}]}'
@@ -277,6 +284,9 @@ async def test_what_servers_are_asked_beside_their_list_and_the_key_goes_along()
     ]
     async with running(None, None, None, backends=backends, discovery=DISCOVER, api_key="secret") as world:
         assert await listed(world) == SIMULATED
+        await world.sims[0].until(lambda: len(world.sims[0].log) == 4 and not world.sims[0].in_flight)
+        while len(world.gateway.runtime.discovery.catalog.known[0].told) < 3:
+            await asyncio.sleep(0.005)
         ollama, anthropic, perplexity = (
             [(entry.method, entry.target) for entry in sim.log] for sim in world.sims
         )
@@ -298,7 +308,12 @@ async def test_the_last_good_list_survives_a_restart_and_an_outage(tmp_path: Pat
     async with running(backends=backends, discovery=DISCOVER, data_dir=directory) as world:
         assert await listed(world) == SIMULATED, "it is down now"
         assert await served_by(world, "unlisted") == "model_not_found"
-        assert world.gateway.runtime.discovery.catalog.known[0].error
+        while not world.gateway.runtime.discovery.catalog.known[0].error:
+            await asyncio.sleep(0.005)
+        (told,) = (await world.ask_admin("/discovery")).json["backends"]
+        assert (told["name"], told["models"]) == ("a", len(SIMULATED))
+        assert told["age_seconds"] >= told["asked_seconds_ago"] >= 0
+        assert told["error"]
 
 
 @on_both_loops

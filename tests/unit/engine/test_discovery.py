@@ -1,6 +1,7 @@
 """engine/discovery.py: when backends are asked, and what is done with their answers; no sockets."""
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,16 @@ class World:
         self.discovery.start()
         await self.discovery.settled(5.0)
 
+    def nudge(self) -> None:
+        """As it is when the last questions are long ago."""
+        for watched in self.discovery._watched:
+            watched.asked_at = -math.inf
+        self.discovery.nudge()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await asyncio.sleep(0.001)
+
     async def stop(self) -> None:
         self.discovery.stop()
         await asyncio.sleep(0)
@@ -148,7 +159,7 @@ def test_a_failure_is_told_and_keeps_the_last_list(answer: Answer | Fault | Exce
         world = World(server)
         await world.settled()
         server.answers["GET /v1/models"] = answer
-        world.discovery.nudge()
+        world.nudge()
         await server.until_asked(2)
         while not world.known[0].error:
             await asyncio.sleep(0)
@@ -168,7 +179,7 @@ async def test_there_is_one_question_to_a_backend_at_a_time_and_a_slow_one_holds
     world = World(slow, quick)
     world.discovery.start()
     await world.discovery.settled(0.01)
-    world.discovery.nudge()
+    world.nudge()
     await quick.until_asked(2)
     assert (slow.waiting, len(slow.asked)) == (1, 1)
     assert world.plan.candidates("m") == (1, 0)
@@ -190,22 +201,72 @@ async def test_backends_are_asked_again_after_the_interval_and_sooner_after_a_fa
     assert len(good.asked) == asked
 
 
-def test_a_nudge_asks_again_and_the_next_one_must_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        server = Server()
-        server.answers["GET /v1/models"] = listing("m")
-        world = World(server)
-        await world.settled()
-        world.discovery.nudge()
-        await server.until_asked(2)
-        world.discovery.nudge()
-        assert not world.discovery._watched[0].due.is_set()
-        monkeypatch.setattr(module, "NUDGE_AGE", 0.0)
-        world.discovery.nudge()
-        await server.until_asked(3)
-        await world.stop()
+@in_a_loop
+async def test_a_nudge_asks_only_those_that_answer_and_were_not_just_asked() -> None:
+    server, other, down = Server(), Server(name="b"), Server(name="c")
+    server.answers["GET /v1/models"] = other.answers["GET /v1/models"] = listing("m")
+    world = World(server, other, down)
+    await world.settled()
+    world.discovery.nudge()
+    dues = [watched.due for watched in world.discovery._watched]
+    assert not any(due.is_set() for due in dues)
+    world.discovery._watched[0].asked_at -= module.NUDGE_AGE
+    world.discovery._watched[2].asked_at -= module.NUDGE_AGE
+    world.discovery.nudge()
+    assert [due.is_set() for due in dues] == [True, False, False], "the last one failed"
+    await server.until_asked(2)
+    await world.stop()
 
-    asyncio.run(scenario())
+
+@in_a_loop
+async def test_those_without_any_list_are_waited_for_and_only_for_a_time_after_the_start(
+    tmp_path: Path,
+) -> None:
+    server = Server()
+    server.answers["GET /v1/models"] = listing("m")
+    world = World(server, data_dir=tmp_path)
+    await world.settled()
+    await world.stop()
+    server.open.clear()
+    world = World(server, data_dir=tmp_path)
+    await asyncio.wait_for(_started(world, 600.0), 5)
+    await world.stop()
+    world = World(server)
+    world.discovery.start()
+    await world.discovery.settled(0.01)
+    again = asyncio.ensure_future(world.discovery.settled(0.01))
+    await asyncio.sleep(0)
+    assert again.done(), "answered at once"
+    await world.stop()
+
+
+async def _started(world: World, timeout: float) -> None:
+    world.discovery.start()
+    await world.discovery.settled(timeout)
+
+
+def test_nobody_waits_for_servers_that_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+
+    async def scenario() -> None:
+        holes = [Server(name=f"hole{number}") for number in range(2 * module.AT_ONCE)]
+        for hole in holes:
+            hole.open.clear()
+        good = Server(name="good")
+        good.answers["GET /v1/models"] = listing("m")
+        world = World(*holes, good)
+        world.discovery.start()
+        await world.until(lambda: world.known[-1].models is not None)
+        assert all(hole.waiting == 1 for hole in holes)
+        for hole in holes:
+            hole.open.set()
+        await world.until(lambda: all(known.error for known in world.known[:-1]))
+        world.nudge()
+        await good.until_asked(2)
+        await world.stop()
+        assert world.discovery._places._value == module.AT_ONCE, "each place was given back once"
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
 @pytest.mark.parametrize(
@@ -222,7 +283,7 @@ def test_who_is_not_asked(backend: dict[str, Any], world: dict[str, Any]) -> Non
         server = Server(**backend)
         running = World(server, **world)
         await running.settled()
-        running.discovery.nudge()
+        running.nudge()
         await asyncio.sleep(0)
         assert server.asked == []
         assert running.plan.candidates("anything") == (0,)
@@ -252,11 +313,13 @@ async def test_what_a_server_tells_only_when_asked_about_a_model() -> None:
     world = World(ollama, llama, tgi)
     await world.settled()
     catalog = world.discovery.catalog
+    await world.until(lambda: len(world.known[0].told) == 2 and tgi.asked[-1] == "GET /info")
+    await world.until(lambda: catalog.traits(1, "any name") == Traits(6))
     assert catalog.traits(0, "x") == Traits(5)
     assert catalog.traits(1, "any name") == Traits(6)
     assert catalog.traits(2, "one") == Traits()
     asked = len(ollama.asked)
-    world.discovery.nudge()
+    world.nudge()
     await ollama.until_asked(asked + 2)
     await asyncio.sleep(0.01)
     assert ollama.asked[asked:] == ["GET /v1/models", "GET /api/tags"], "what was told is not asked again"
@@ -270,6 +333,8 @@ async def test_a_server_that_breaks_off_while_it_is_asked_about_its_models_keeps
     server.answers["GET /v1/models"] = listing("x", "y")
     world = World(server)
     await world.settled()
+    await server.until_asked(2)
+    await asyncio.sleep(0)
     assert server.asked == ["GET /v1/models", 'POST /api/show {"model":"x"}']
     assert (world.known[0].error, list(world.known[0].models or ())) == ("", ["x", "y"])
     await world.stop()
@@ -288,7 +353,7 @@ async def test_the_last_good_list_survives_a_restart(tmp_path: Path) -> None:
     world.discovery.start()
     assert world.plan.candidates("m") == (0,)
     assert isinstance(world.plan.candidates("n"), Fault)
-    await world.discovery.settled(5.0)
+    await world.until(lambda: bool(world.known[0].error))
     assert (world.known[0].listed_at, world.known[0].error) == (listed_at, "refused")
     assert world.plan.candidates("m") == (0,)
     await world.stop()

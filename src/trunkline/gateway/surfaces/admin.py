@@ -1,16 +1,19 @@
-"""The worker's own admin port: `/metrics`.
+"""The worker's own admin port: `/metrics`, `/health`, and `/discovery` (how old each backend's list of models is).
 
 Owns what is told there until the control process exists. It listens on loopback only and has no key, so a request must
 name this machine (gateway/host.py says why).
 """
 
+import time
 from collections.abc import Callable
+
+import msgspec
 
 from trunkline.engine.runtime import Runtime
 from trunkline.errors import METHOD_NOT_ALLOWED, NOT_FOUND, ORIGIN_NOT_ALLOWED, Fault
 from trunkline.gateway.host import names_this_machine
 from trunkline.gateway.refusal import refusal_block
-from trunkline.gateway.surfaces.local import LocalRequest, Reply
+from trunkline.gateway.surfaces.local import JSON, LocalRequest, Reply
 from trunkline.net.handler import Handler
 from trunkline.net.http1_server import ServerConnection
 from trunkline.wire.error_body import render
@@ -34,16 +37,16 @@ class AdminApplication:
                 f"the admin port is this machine's own: call it by localhost or 127.0.0.1, not as {named}"
             )
             fault = Fault(ORIGIN_NOT_ALLOWED, message)
-        elif path not in (b"/metrics", b"/health"):
-            fault = Fault(NOT_FOUND, "the admin port has /metrics and /health")
+        elif path not in (b"/metrics", b"/health", b"/discovery"):
+            fault = Fault(NOT_FOUND, "the admin port has /metrics, /health and /discovery")
         elif head.method not in (b"GET", b"HEAD"):
             fault = Fault(METHOD_NOT_ALLOWED, "use GET")
         if fault is not None:
             connection.respond(fault.http_status, *self.refusal(fault, head))
             return None
-        answer = self._metrics if path == b"/metrics" else self._health
+        answers = {b"/metrics": self._metrics, b"/health": self._health, b"/discovery": self._discovery}
         block = b"x-request-id: %b\r\ncache-control: no-store\r\n" % self._runtime.next_id()
-        return LocalRequest(connection, answer, block)
+        return LocalRequest(connection, answers[path], block)
 
     def refusal(self, fault: Fault, head: RequestHead | None) -> tuple[bytes, bytes]:
         """net.http1_server.Application."""
@@ -52,6 +55,22 @@ class AdminApplication:
 
     async def _health(self) -> Reply:
         return Reply(200, b'{"status":"alive"}')
+
+    async def _discovery(self) -> Reply:
+        """Of each backend: how many models, how old its list is, when it was asked and what was wrong then."""
+        now = time.time()
+        pairs = zip(self._runtime.upstreams, self._runtime.discovery.catalog.known, strict=True)
+        told = [
+            {
+                "name": upstream.name,
+                "models": None if known.models is None else len(known.models),
+                "age_seconds": round(now - known.listed_at, 1) if known.listed_at else None,
+                "asked_seconds_ago": round(now - known.asked_at, 1) if known.asked_at else None,
+                "error": known.error,
+            }
+            for upstream, known in pairs
+        ]
+        return Reply(200, msgspec.json.encode({"backends": told}), JSON)
 
     async def _metrics(self) -> Reply:
         from trunkline.telemetry import prometheus  # noqa: PLC0415 # 30 ms and 4 MB that few processes need

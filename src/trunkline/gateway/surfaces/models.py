@@ -26,7 +26,7 @@ from trunkline.wire.error_body import Dialect, render
 from trunkline.wire.head import RequestHead
 
 FIRST_LISTS = 2.0
-"""Seconds that a request right after the start waits for the backends' first lists; Claude Code itself waits 3."""
+"""Seconds after the start until which requests wait for backends without any list; Claude Code itself waits 3."""
 MAX_PAGE = 1000  # entries; https://docs.anthropic.com/en/api/models-list
 
 
