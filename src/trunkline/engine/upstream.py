@@ -18,7 +18,7 @@ from trunkline.engine.way import Ground, connector, way_of
 from trunkline.errors import Fault
 from trunkline.net.clock import Clock
 from trunkline.net.pool import Pool
-from trunkline.net.url import BaseUrl, azure_base, azure_resource, join, join_raw, parse_base_url
+from trunkline.net.url import BaseUrl, azure_at, azure_base, azure_resource, join, join_raw, parse_base_url
 from trunkline.providers.base import Profile
 from trunkline.providers.registry import PROVIDERS, find
 from trunkline.providers.shape import Shaper, shaper
@@ -154,19 +154,24 @@ class Upstream:
 
         Unlike a client's, its path is one of the server where it is none of the API: `/props` of `http://h/v1`.
         """
-        base = self.base
+        base = self._base_of(path)
         if path == b"/v1/models" and "/v1/models" in self.row.paths and self.settings.api_version:
-            base = azure_resource(parse_base_url(self.settings.url), self.settings.api_version)
+            base = azure_resource(self.base, self.settings.api_version)
         head = self._render(method, join(base, path.decode("ascii")), path)
         return head + b"".join([b"%b: %b\r\n" % pair for pair in [*self._polite.items(), *headers]])
 
     def _line(self, method: bytes, target: bytes) -> bytes:
         """The request line and the lines that every request of it has."""
         passed = _without_version(target) if self.settings.api_version else target
-        line = self._render(method, join_raw(self.base, passed), target)
+        line = self._render(method, join_raw(self._base_of(target), passed), target)
         if len(self._lines) < _MAX_LINES:
             self._lines[method, target] = line
         return line
+
+    def _base_of(self, target: bytes) -> BaseUrl:
+        """The base below which a target is served."""
+        path = target.partition(b"?")[0].decode("latin-1")
+        return azure_at(self.base, self.settings.deployment_name, self.settings.api_version, path)
 
     def _render(self, method: bytes, joined: bytes, target: bytes) -> bytes:
         own = "".join(f"{name}: {value}\r\n" for name, value in self._own.items()).encode("latin-1")

@@ -109,6 +109,19 @@ async def test_azure_s_urls(case: str, tmp_path: Path) -> None:
 
 
 @on_both_loops
+async def test_what_is_no_deployment_s_goes_to_azure_s_resource(tmp_path: Path) -> None:
+    host = "r.openai.azure.com"
+    settings = {"url": f"https://{host}", "deployment_name": "gpt-4", "api_version": "2024-06-01"}
+    async with at_home(tmp_path, host, environ={}, type="azure", **settings) as (world, _):
+        for operation, place in (
+            ("responses", "/openai/responses"),
+            ("embeddings", "/openai/deployments/gpt-4/embeddings"),
+        ):
+            await world.ask(post(f"/v1/{operation}", {"model": "gpt-4", "input": "x"}))
+            assert world.seen.target == f"{place}?api-version=2024-06-01"
+
+
+@on_both_loops
 async def test_a_deployment_is_what_clients_of_azure_s_sdk_name(tmp_path: Path) -> None:
     host = "r.openai.azure.com"
     settings = {"url": f"https://{host}", "deployment_name": "gpt-4", "api_version": "2024-06-01"}
