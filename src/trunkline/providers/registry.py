@@ -23,10 +23,19 @@ ALIASES: dict[str, str] = {
     "openai_compatible": "openai_compat",
 }
 
+_NO_MARKS = str.maketrans("", "", " -_.")
+
+
+def _folded(name: str) -> str:
+    return name.lower().translate(_NO_MARKS)
+
+
+_BY_FOLDED = {_folded(name): PROVIDERS[ALIASES.get(name, name)] for name in (*PROVIDERS, *ALIASES)}
+
 
 def find(name: str) -> Profile | None:
-    """The row of that name or alias."""
-    return PROVIDERS.get(ALIASES.get(name, name))
+    """The row of that name or alias, in any spelling: `vLLM`, `lm-studio`, `llama_cpp`, `openai-compat`."""
+    return _BY_FOLDED.get(_folded(name))
 
 
 def close_names(name: str) -> list[str]:

@@ -134,6 +134,8 @@ SERVERS = (
         good_for="services whose API is not OpenAI's (Bedrock, Vertex)",
     ),
     Profile(
+        # On purpose it has no key variable and no default model: a key of the environment goes to its own provider's
+        # hosts only, and here the host is anybody's; nor is there a model that any server has.
         name="custom",
         title="Anything, untouched",
         kind="any",

@@ -118,8 +118,34 @@ def test_aliases_lead_to_rows_and_hide_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        *(("Groq", "groq"), ("OpenAI", "openai"), ("vLLM", "vllm"), ("SGLang", "sglang"), ("xAI", "xai")),
+        *(("LM Studio", "lmstudio"), ("lm-studio", "lmstudio"), ("lm_studio", "lmstudio")),
+        *(("llama-cpp", "llama.cpp"), ("llama_cpp", "llama.cpp"), ("llamacpp", "llama.cpp")),
+        *(("openai-compat", "openai_compat"), ("openai-compatible", "openai_compat")),
+        *(("azure-openai", "azure"), ("Azure_OpenAI", "azure"), ("Google", "gemini"), ("Grok", "xai")),
+    ],
+)
+def test_names_are_found_in_any_spelling(name: str, row: str) -> None:
+    assert find(name) is PROVIDERS[row]
+
+
+def test_no_two_names_are_one_but_for_their_spelling() -> None:
+    rows: dict[str, str] = {}
+    for name in (*PROVIDERS, *ALIASES):
+        row = ALIASES.get(name, name)
+        assert rows.setdefault(re.sub("[-_. ]", "", name.lower()), row) == row
+
+
+@pytest.mark.parametrize("name", ["", " ", "-", "open", "ai"])
+def test_nothing_else_is_found(name: str) -> None:
+    assert find(name) is None
+
+
+@pytest.mark.parametrize(
     ("name", "close"),
-    [("vLLM", ["vllm"]), ("Groq", ["groq", "grok"]), ("lm-studio", ["lmstudio"]), ("qqqqqq", [])],
+    [("vLMM", ["vllm"]), ("Groqq", ["groq", "grok"]), ("lm-studios", ["lmstudio"]), ("qqqqqq", [])],
 )
 def test_close_names_ignore_case(name: str, close: list[str]) -> None:
     assert find(name) is None
