@@ -42,6 +42,12 @@ _OWN_HEADERS = frozenset(
         *("trailer", "transfer-encoding", "upgrade"),
     }
 )
+# Text of any characters that becomes part of requests.
+_SENT = (
+    *("client_id", "client_secret", "token_scope", "deployment_name", "api_version"),
+    *("default_model", "default_embedding_model", "proxy"),
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PATHS = ("ca_bundle_path", "client_cert_path", "client_key_path")
 
 
@@ -63,7 +69,8 @@ class Assembler:
         said = _Said(node, path, self._report)
         self._resolve_aliases(values, said)
         self._resolve_timeouts(values, said)
-        _strip_key(values)
+        _strip_blanks(values)
+        _check_encodable(values, said)
         url = _checked_url(values, said)
         row = self._resolve_provider(values, url, said)
         if row is not None and url is not INVALID:
@@ -179,10 +186,20 @@ class Assembler:
             said.warn("ssl_verify", f"is off: anyone on the way can read and change the traffic{ignored}")
 
 
-def _strip_key(values: dict[str, Any]) -> None:
-    """A key of blanks is none; those around it came with a file or a variable."""
-    if isinstance(values.get("api_key"), str):
-        values["api_key"] = values["api_key"].strip()
+def _strip_blanks(values: dict[str, Any]) -> None:
+    """A key of blanks is none; those around it or a URL came with a file or a variable."""
+    for field in ("api_key", "url", "token_url"):
+        if isinstance(values.get(field), str):
+            values[field] = values[field].strip()
+
+
+def _check_encodable(values: dict[str, Any], said: "_Said") -> None:
+    """Report text with bytes of the environment that are not UTF-8: it could not be sent."""
+    for field in _SENT:
+        text = values.get(field)
+        if isinstance(text, str) and not text.isascii() and _SURROGATE.search(text):
+            said.error(field, "holds bytes that are not UTF-8; look at the variable or file it came from")
+            values[field] = INVALID
 
 
 def _checked_url(values: dict[str, Any], said: "_Said") -> Any:

@@ -17,6 +17,39 @@ from trunkline.routing.backend import BackendSettings
 SHORTEST = 8
 """Characters of a secret. What is shorter is a placeholder: the shortest real keys have 20."""
 
+# What people write where a program wants a key and the server does not, in lower case; shorter ones need no naming.
+_PLACEHOLDERS = frozenset(
+    (
+        *("not-needed", "not_needed", "not needed", "notneeded", "not-required", "not_required", "not-used"),
+        *(
+            "no-key-required",
+            "sk-no-key-required",
+            "no-key-needed",
+            "no-api-key",
+            "no-key-provided",
+            "required",
+        ),
+        *("lm-studio", "lm_studio", "lmstudio", "llamacpp", "llama.cpp", "llama-cpp", "anything", "whatever"),
+        *(
+            "dummy-key",
+            "dummy_key",
+            "dummy-api-key",
+            "sk-dummy",
+            "dummy-key-for-models-list",
+            "fake-key",
+            "sk-fake",
+        ),
+        *(
+            "placeholder",
+            "your-api-key",
+            "your_api_key",
+            "your-api-key-here",
+            "your_api_key_here",
+            "undefined",
+        ),
+    )
+)
+
 # Headers whose values tell no secret, whatever they are; in lower case.
 _OPEN = re.compile(
     r"accept(-.*)?|anthropic-(beta|version)|content-type|http-referer|openai-(beta|organization|project)|origin"
@@ -27,7 +60,7 @@ _OPEN_QUERY = ("api-version", "beta")
 
 def secrets_of(settings: BackendSettings) -> tuple[bytes, ...]:
     """The secrets in a backend's settings, in all spellings that bodies and messages have."""
-    found = dict.fromkeys(secret for secret in _written(settings) if len(secret) >= SHORTEST)
+    found = dict.fromkeys(secret for secret in _written(settings) if not _is_word(secret))
     return tuple(dict.fromkeys(spelling for secret in found for spelling in _spellings(secret)))
 
 
@@ -42,6 +75,12 @@ def _written(settings: BackendSettings) -> Iterator[str]:
         for name, _, value in (part.partition("=") for part in urlsplit(url).query.split("&")):
             if name.lower() not in _OPEN_QUERY:
                 yield from (value, unquote(value))
+
+
+def _is_word(value: str) -> bool:
+    # `Bearer not-needed`, the value of a header, tells no more than `not-needed`.
+    bare = value.strip().lower().removeprefix("bearer ")
+    return len(bare) < SHORTEST or bare in _PLACEHOLDERS
 
 
 def _spellings(secret: str) -> Iterator[bytes]:

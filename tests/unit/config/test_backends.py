@@ -13,6 +13,7 @@ ENVIRON = {"GROQ_API_KEY": "gsk", "GROK_API_KEY": "xk", "PERPLEXITY_API_KEY": "p
     "TOGETHER_API_KEY": "tk\n",
     "AZURE_OPENAI_API_KEY": "ak",
     "API_KEY": "nobody's",
+    "BROKEN": "s3cr3t-\udcff",
 }
 
 
@@ -187,8 +188,8 @@ def test_openai_is_strict_under_any_name_but_custom(text: str, strict: bool | No
             ],
         ),
         (
-            "provider: GROQ",
-            ["f:1:11: b.provider: there is no provider 'GROQ'; did you mean `groq` or `grok`?"],
+            "provider: GROQQ",
+            ["f:1:11: b.provider: there is no provider 'GROQQ'; did you mean `groq` or `grok`?"],
         ),
         (
             "provider: zzz",
@@ -259,6 +260,43 @@ def test_mistakes(text: str, errors: list[str]) -> None:
     assert values is None
     assert report.errors == errors
     assert "hunter" not in "".join(report.errors)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("client_id", "client_secret", "token_scope", "token_url", "deployment_name", "api_version"),
+        *("default_model", "default_embedding_model", "proxy", "url", "api_key", "organization"),
+    ],
+)
+def test_bytes_that_are_no_text_are_a_mistake(field: str) -> None:
+    oauth = {"client_id": "me", "client_secret": "s", "token_url": "https://login.example/token"}
+    written = {"url": "http://h", "api_version": "v", **(oauth if field in oauth else {}), field: "${BROKEN}"}
+    pairs = ", ".join(f"{name}: '{text}'" for name, text in written.items())
+    if field == "token_scope":
+        pairs += "".join(f", {name}: '{text}'" for name, text in oauth.items())
+    values, report = read(f"{{provider: azure, {pairs}}}")
+    assert values is None
+    (error,) = report.errors
+    assert f"b.{field}: " in error
+    assert "s3cr3t" not in error
+    assert error.isascii()
+
+
+def test_blanks_around_urls_are_no_part_of_them() -> None:
+    found = backend(
+        "{url: '  https://api.openai.com/v1  ', client_id: a, client_secret: b, "
+        'token_url: "\\thttps://login.example/token\\n"}'
+    )
+    assert (found.url, found.token_url) == ("https://api.openai.com/v1", "https://login.example/token")
+    assert backend("{url: '  localhost:8000 '}").url == "http://localhost:8000"
+
+
+@pytest.mark.parametrize(
+    ("name", "row"), [("Groq", "groq"), ("OpenAI", "openai"), ("vLLM", "vllm"), ("lm-studio", "lmstudio")]
+)
+def test_providers_are_found_in_any_spelling(name: str, row: str) -> None:
+    assert backend(f"{{provider: {name}, url: 'http://h'}}").provider == row
 
 
 def test_files_are_looked_up_beside_the_configuration(tmp_path: Path) -> None:
