@@ -4,15 +4,19 @@ Owns the reading of all of these into seconds. Does not own what is done with th
 
 Sources, in the order in which they are believed:
 
-- `retry-after-ms` (OpenAI, Azure; Azure also `x-ms-retry-after-ms`), `retry-after` (RFC 9110 10.2.3: seconds, date);
+- `retry-after-ms` (OpenAI, Azure; Azure also `x-ms-retry-after-ms`), `retry-after` (RFC 9110 10.2.3: seconds, date;
+  some write a duration, "2s");
 - `...ratelimit...reset...` headers: seconds, a duration ("6m0s" of OpenAI, "2m59.56s" of Groq), a date (RFC 3339 of
   Anthropic) or a moment since 1970 (OpenRouter: milliseconds). Each bucket has its `remaining` beside it; a bucket
   that has something left did not refuse, so its reset says nothing. OpenRouter repeats them in `metadata.headers`;
+- `ratelimit` with all of a bucket in one value: "limit=9, remaining=0, reset=5" of the IETF's older drafts,
+  `"name";r=0;t=5` of the newer;
 - Gemini's `retryDelay`;
-- the words: "Please try again in 6m0s", "retry after 12 seconds".
+- the words: "Please try again in 6m0s", "retry after 12 seconds", "retry_after: 7".
 """
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
@@ -29,11 +33,12 @@ _LONGEST_DATE = 64
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _UNIT = r"ms|millisec(?:ond)?s?|s(?:ec(?:ond)?s?)?|m(?:in(?:ute)?s?)?|h(?:(?:ou)?rs?)?|d(?:ays?)?"
-_PART = re.compile(rf"([0-9]{{1,12}}(?:\.[0-9]{{1,18}})?) ?({_UNIT})(?![a-z])", re.IGNORECASE)
+_PART = re.compile(rf"([0-9]{{1,12}}(?:\.[0-9]{{1,18}})?) ?(?:more )?({_UNIT})(?![a-z])", re.IGNORECASE)
 _DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,18})?(?:ms|s|m|h|d))+")
 _PARTS = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,18})?)(ms|s|m|h|d)")
 _PHRASE = re.compile(
-    r"(?:try again|retry|retrying|wait|reset|resets|available)(?: again)?(?: your request)?(?: in| after| for)?:? "
+    r"(?:try again|retry|retrying|wait|reset|resets|available)(?: again)?(?: your request)?"
+    r"(?:[ _-](?:in|after|for))?(?:[:=] ?| )"
     r"(?:about |approximately |at least )?(?=[0-9])",
     re.IGNORECASE,
 )
@@ -42,6 +47,8 @@ _BARE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,18})?) ?(?:[.,;)](?![0-9])|$)")
 # From these on a number is a moment since 1970, in seconds or milliseconds; below it is a delay (30 years).
 _EPOCH = 10.0**9
 _EPOCH_MS = 10.0**11
+
+_IN_ONE = re.compile(rb"(?:^|[,; ])(remaining|reset|r|t)=([0-9]{1,18})(?![0-9])")
 
 _LONGEST_BODY = 64 * 1024  # such errors are a few KiB
 _DELAY = re.compile(rb'"retryDelay" ?: ?"([0-9]{1,12}(?:\.[0-9]{1,18})?)s"')
@@ -85,8 +92,11 @@ def _from_header(fields: dict[bytes, bytes], now: float | None) -> float | None:
             continue
         if _NUMBER.fullmatch(value):
             return float(value) * unit
-        if name == b"retry-after" and (seconds := _moment(value, now)) is not None:
-            return seconds
+        if name == b"retry-after":
+            seconds = _duration(value)
+            seconds = _moment(value, now) if seconds is None else seconds
+            if seconds is not None:
+                return seconds
     return None
 
 
@@ -96,7 +106,13 @@ def _from_buckets(fields: dict[bytes, bytes], now: float | None) -> float | None
     unknown: list[float] = []
     told = False
     for name, value in fields.items():
-        if b"ratelimit" not in name or b"reset" not in name:
+        if name == b"ratelimit":
+            for remaining, seconds in _in_one(value):
+                told = True
+                if remaining == 0:
+                    empty.append(seconds)
+            continue
+        if b"reset" not in name or b"ratelimit" not in name.replace(b"rate-limit", b"ratelimit"):
             continue
         seconds = _reset(value, now)
         if seconds is None:
@@ -118,6 +134,15 @@ def _from_buckets(fields: dict[bytes, bytes], now: float | None) -> float | None
     return max(empty or ([] if told else unknown), default=None)
 
 
+def _in_one(value: bytes) -> Iterator[tuple[int, float]]:
+    """What is left and the seconds until there is more, of each bucket that tells both."""
+    for bucket in (value,) if b"reset=" in value else value.split(b","):
+        told = {match[1][:3]: match[2] for match in _IN_ONE.finditer(bucket)}
+        remaining, seconds = told.get(b"rem", told.get(b"r")), told.get(b"res", told.get(b"t"))
+        if remaining is not None and seconds is not None:
+            yield int(remaining), float(seconds)
+
+
 def _reset(value: bytes, now: float | None) -> float | None:
     if _NUMBER.fullmatch(value):
         number = float(value)
@@ -125,10 +150,16 @@ def _reset(value: bytes, now: float | None) -> float | None:
             return number
         moment = number / 1000.0 if number >= _EPOCH_MS else number
         return None if now is None else moment - now
+    seconds = _duration(value)
+    return _moment(value, now) if seconds is None else seconds
+
+
+def _duration(value: bytes) -> float | None:
+    """Seconds of "6m0s"."""
     text = value.decode("latin-1")
-    if len(text) <= _LONGEST_DATE and _DURATION.fullmatch(text):
-        return sum(float(part[1]) * _UNITS[part[2]] for part in _PARTS.finditer(text))
-    return _moment(value, now)
+    if len(text) > _LONGEST_DATE or _DURATION.fullmatch(text) is None:
+        return None
+    return sum(float(part[1]) * _UNITS[part[2]] for part in _PARTS.finditer(text))
 
 
 def _moment(value: bytes, now: float | None) -> float | None:
