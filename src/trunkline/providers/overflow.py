@@ -25,7 +25,7 @@ __all__ = ["Overflow", "parse", "read"]
 
 _CODES = re.compile(
     r"context_?(?:length|window)_?exceeded|context_exceeded|exceed_context_size|model_max_prompt_tokens_exceeded"
-    r"|(?:prompt|input|context)_(?:is_)?too_long|ContextWindowExceeded",
+    r"|(?:prompt|input|context)_(?:is_)?too_long|ContextWindowExceeded|tokens_limit_reached",
     re.IGNORECASE,
 )
 # Numbers that providers have for it: Zhipu "prompt too long", MiniMax "token limit".

@@ -18,24 +18,24 @@ _FLAGS = re.IGNORECASE | re.ASCII
 
 _WINDOW = re.compile(
     r"context[ _-]?(?:window|length|size|limit|budget)|max_model_len|max_seq_len|\bn_ctx\b|sequence length"
-    r"|max(?:imum)?[ _](?:prompt|input|sequence|seq|model|context)[ _]?(?:tokens?|len(?:gth)?|size)"
+    r"|max(?:imum)?[ _](?:prompt|input|sequence|seq|model|context|token)[ _]?(?:tokens?|len(?:gth)?|size|count)"
     r"|model\W{0,3}s? (?:max\w* |input |token |context )?(?:length|limit|window)",
     _FLAGS,
 )
 _OVER = re.compile(
     r"exceed|too (?:long|large|big|many)|(?:long|larg|great|bigg|high)er than|more than|overflow|surpass|beyond"
-    r"|over (?:the|its|your)\b|(?:not|n't|cannot) fit|cannot hold|not enough|you requested|out of",
+    r"|over (?:the|its|your)\b|(?:not|n't|cannot) fit|cannot hold|not enough|you requested|out of|\d\)? ?> ?\w",
     _FLAGS,
 )
 _PROMPT = re.compile(
     r"\b(?:prompts?|inputs?|messages?|conversation|history|context|request|query|document|sequence|text)(?![a-z])"
-    r"|_(?:prompt|input)_|n_prompt",
+    r"|_(?:prompt|input)_|n_prompt|\brequested \d[\d,_.]{0,14} tokens",
     _FLAGS,
 )
 _GIVEN = re.compile(r"prompt|\binput|message|conversation|history|\bquery|document", _FLAGS)
 # Of validators: it says nothing of the prompt.
 _FRAME = re.compile(r"input validation error|input should be|invalid input|invalid request", _FLAGS)
-_TOKENS = re.compile(r"token|context[ _-]?(?:window|length|size)|\bn_ctx\b", _FLAGS)
+_TOKENS = re.compile(r"token|context[ _-]?(?:window|length|size)|\bn_ctx\b|\bwindow ?=", _FLAGS)
 _MAX_TOKENS = r"max(?:_?(?:completion_?|new_?|output_?)?| (?:completion|new|output) )tokens"
 _ANSWER = re.compile(
     rf"{_MAX_TOKENS}|max(?:imum)? (?:output |new |completion )?tokens you requested"
@@ -44,7 +44,7 @@ _ANSWER = re.compile(
 )
 _BOUND = re.compile(
     r"too (?:large|high|big|many)|exceed|at most|less than|(?:great|larg|high)er than|up to|maximum|<=|\blimit|range"
-    r"|must be between|supports",
+    r"|\bbetween\b|supports",
     _FLAGS,
 )
 
@@ -64,6 +64,7 @@ _VAGUE = re.compile(
     r"|tokens?)"
     r"(?: (?:token|context))?(?: (?:length|size|limit|in the request))?(?: (?:is|are|was|has))?(?: been)? "
     r"(?:too (?:long|large)|exceeded)|reduce the length of (?:the|your) (?:messages|prompt|input)"
+    r"|max(?:imum)? size\W{0,3}\d[\d,_.]{0,14} tokens"
     r"|reached its conversation limit|request exceeds the maximum size|shorten (?:the|your) (?:prompt|input|messages)"
     r"|tokens exceed|输入(?:长度|内容)?.{0,8}(?:超|过长)|token.{0,6}超|内容过长|超过最大长度",
     re.IGNORECASE,
@@ -105,10 +106,10 @@ _HAVING = re.compile(
     _FLAGS,
 )
 _ASKED = re.compile(rf"{_MAX_TOKENS}\W{{0,4}}(?:value )?(?:of|is|is too (?:large|high))?\W{{0,4}}$", _FLAGS)
-# "198157 + 21333 > 200000", "9000/8192 tokens": no words are needed.
+# "198157 + 21333 > 200000", "9000/8192 tokens", "9000/8192": no words are needed.
 _COMPARED = re.compile(
     rf"(?<![A-Za-z0-9_.-])(?P<input>{NUMBER})(?: tokens)?(?: \+ (?P<output>{NUMBER})(?: tokens)?)?"
-    rf"(?: ?> ?(?P<limit>{NUMBER})| ?/ ?(?P<of>{NUMBER}) tokens)"
+    rf"(?: ?> ?(?P<limit>{NUMBER})| ?/ ?(?P<of>{NUMBER})(?: tokens|(?<=\d{{3}})(?![\w/.-]{{0,20}}[\w/])))"
 )
 # vLLM's "(16744 > 32768 - 20956)" says once more what stands before it.
 _ARITHMETIC = re.compile(r"\([^()]{0,60}\d ?[-+*/] ?\d[^()]{0,40}\)")

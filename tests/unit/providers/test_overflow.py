@@ -103,6 +103,12 @@ def test_an_overflow_without_numbers(body: Any) -> None:
     assert parse(200, json.dumps(body).encode()) == Overflow()
 
 
+def test_the_code_of_github_models() -> None:
+    message = "Request body too large for gpt-4o model. Max size: 8000 tokens."
+    body = {"error": {"code": "tokens_limit_reached", "message": message, "details": message}}
+    assert parse(413, json.dumps(body).encode()) == Overflow(8000)
+
+
 def test_a_code_with_a_message() -> None:
     body = {"error": {"message": OPENAI + " Your rate limit is fine.", "code": "context_length_exceeded"}}
     assert parse(400, json.dumps(body).encode()) == FOUND

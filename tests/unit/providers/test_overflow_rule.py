@@ -14,6 +14,12 @@ from trunkline.providers.overflow_rule import judge
 
 # Wording, limit, what was sent.
 OVERFLOWS: list[tuple[str, int | None, int | None]] = [
+    ("Request body too large for gpt-4o model. Max size: 8000 tokens.", 8000, None),
+    ("n_tokens 9000 > n_ctx 8192", 8192, 9000),
+    ("Token limit exceeded: 131073/131072", 131072, 131073),
+    ("exceeded the maximum token count of 100000. Received 120000.", 100000, 120000),
+    ("prompt=5000, completion=500, window=5120", 5120, 5000),
+    ("requested 8193 tokens in total, which is more than the 8192 that fit", 8192, 8193),
     ("Model context window is 128k tokens, you requested 256k tokens", 128000, 256000),
     ("Context window exceeded: requested 12000 tokens", None, 12000),
     ("Prompt too large for this model", None, None),
@@ -316,6 +322,11 @@ NOT: list[tuple[int, str]] = [
     (429, "Limit 200000, Used 190000, Requested 20000 tokens. Please try again in 3s"),
     (400, "max_tokens too high: the model can generate at most 4096 tokens"),
     (413, "413 Request Entity Too Large"),
+    (413, "Request body too large. Max size: 8000 bytes."),
+    (400, "prompt=500, completion=50, window=5120"),
+    (400, "Worker local total request limit reached (133/132)"),
+    (400, "Invalid date in the input: 2025/12 is over"),
+    (400, "Received 120000 of 100000 rows"),
     (400, "image too large: 5000 x 5000 pixels exceeds maximum 4096"),
     (400, "Too many images: 20 exceeds limit of 10"),
     (400, "Request payload size exceeds the limit: 20971520 bytes."),
@@ -401,6 +412,8 @@ def test_numbers_by_their_roles(message: str, found: Overflow) -> None:
             Overflow(128000, output=200000, too_long="cap"),
         ),
         ("max_tokens is too large", Overflow(too_long="cap")),
+        ("Expected max_tokens between 1 and 4096", Overflow(4096, too_long="cap")),
+        ("Expected max_tokens between 1 and 4096, got 9000", Overflow(4096, output=9000, too_long="cap")),
     ],
 )
 def test_a_cap_on_the_answer(message: str, found: Overflow) -> None:
