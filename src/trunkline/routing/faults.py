@@ -119,11 +119,20 @@ _NO_CREDIT = _any(
     r"spend(?:ing)? limit|monthly limit|budget has been exceeded|in arrears|account is not active|余额不足|欠费",
 )
 _OVERLOADED = _any(
-    r"overloaded|over(?: |-)?capacity|at capacity|capacity exceeded|no capacity|server[_ ](?:is )?busy",
+    r"overloaded|over(?: |-)?capacity|at capacity|capacity[ _]exceeded|no capacity|server[_ ](?:is )?busy",
     r"high demand|maximum pending requests|queue is full|currently busy",
-    r"loading model|model is (?:currently )?(?:loading|starting)|warming up|cold start|still loading",
+    r"loading model|model\b.{0,200}? is (?:currently |still )?(?:loading|starting)|warming up|cold start|still loading",
 )
-_RATE = _any(r"rate[_ -]?limit|too many requests|tokens per min|requests per min|throttl")
+_RATE = _any(r"rate[_ -]?limit|too[ _]?many[ _]?requests|tokens per min|requests per min|throttl")
+# What a message begins with that speaks for itself; further on it may quote what a user wrote.
+_AHEAD = re.compile(
+    r"\W{0,3}(?:error code\W{0,3})?(?:[45]\d\d\W{1,4})?(?:[\w.]{1,80}(?:Error|Exception)[\s:-]{1,4}){0,4}"
+    r"(?:(?:your|the|this|provided|an?|you have|there were) ){0,2}",
+    re.IGNORECASE,
+)
+_ONLY_RATE = _any(
+    r"(?:\w{1,40} )?rate limit (?:was |has been )?(?:exceeded|reached)|too many requests *(?:[.!,:;-]|$)"
+)
 _TIMEOUT = _any(r"timed? ?out|deadline[_ ]exceeded")
 
 
@@ -159,7 +168,7 @@ def classify(
     if inside:
         status = int(info.code) if info.code.isascii() and re.fullmatch("[45][0-9]{2}", info.code) else 0
     if overflow is not None:
-        kind = errors.CONTEXT_OVERFLOW if overflow.too_long == "prompt" else errors.MAX_TOKENS_TOO_LARGE
+        kind = errors.MAX_TOKENS_TOO_LARGE if overflow.too_long == "cap" else errors.CONTEXT_OVERFLOW
     else:
         kind = _kind(status, info, retry_after)
     if kind in _OF_CREDENTIAL and not own_credential:
@@ -173,7 +182,10 @@ def classify(
 
 def _kind(status: int, info: ErrorInfo, retry_after: float | None) -> Kind:
     """What it is, by status (0: there is none but 200) and words; the surest signs first."""
-    text = _URL.sub("", f"{info.code} {info.type} {info.message}")
+    named = f"{info.code} {info.type}"
+    message = _URL.sub("", info.message)
+    text = f"{named} {message}"
+    begins = ahead.end() if (ahead := _AHEAD.match(message)) else 0
     refusal = status < 500  # a server that broke may quote anything
     if refusal and _TOO_LONG.search(text):
         return errors.CONTEXT_OVERFLOW
@@ -182,7 +194,13 @@ def _kind(status: int, info: ErrorInfo, retry_after: float | None) -> Kind:
     # Gemini says "exceeded your current quota" of each minute's share too, and then names the seconds to wait.
     if status == 402 or (refusal and retry_after is None and _NO_CREDIT.search(text)):
         return errors.QUOTA
-    if status == 401 or (status in (0, 400, 403) and _NO_KEY.search(text)):
+    if status in (400, 403):  # in a field, or as all there is to say: a message may quote a user
+        if _OVERLOADED.search(named):
+            return errors.UPSTREAM_OVERLOADED
+        if _RATE.search(named) or _ONLY_RATE.match(message, begins):
+            return errors.RATE_LIMIT
+    no_key = _NO_KEY.search(text if status == 403 else named) or _NO_KEY.match(message, begins)
+    if status == 401 or (status in (0, 400, 403) and no_key):
         return errors.AUTH
     if (status == 404 and "model" in text.lower()) or (
         status in (0, 400, 403, 404) and _NO_MODEL.search(text)
@@ -192,12 +210,13 @@ def _kind(status: int, info: ErrorInfo, retry_after: float | None) -> Kind:
         return errors.PERMISSION
     if status == 429 or (status in (0, 413) and _RATE.search(text)):
         return errors.UPSTREAM_OVERLOADED if _OVERLOADED.search(text) else errors.RATE_LIMIT
-    if status == 529 or (status == 503 and retry_after is not None):
+    # Groq's flex tier has 498 for "capacity_exceeded"; 425 is "too early" (RFC 8470).
+    if status in (425, 498, 529) or (status == 503 and retry_after is not None):
         return errors.UPSTREAM_OVERLOADED
     if (status == 0 or status >= 500) and _OVERLOADED.search(text):
         return errors.UPSTREAM_OVERLOADED
     if status in (408, 504, 522, 524) or ((status == 0 or status >= 500) and _TIMEOUT.search(text)):
         return errors.UPSTREAM_TIMEOUT
-    if status >= 500:
+    if status >= 500 or status == 424:  # TGI's "Request failed during generation"
         return errors.SERVER_ERROR
     return errors.INVALID_REQUEST if status else errors.ERROR_IN_200

@@ -1,6 +1,7 @@
 """routing/faults.py: what an upstream's answer means; bodies are those of real servers."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from trunkline import errors
 from trunkline.errors import KINDS, Answer, Blame, Fault, Kind, Overflow
+from trunkline.providers import overflow as overflows
 from trunkline.routing.faults import TABLE, classify, row_of, tries_next
+from trunkline.wire.retry_after import parse_retry_after
 
 
 def error(message: str, code: Any = None, **more: Any) -> bytes:
@@ -102,6 +105,32 @@ FILTER, OVERLOADED = errors.CONTENT_FILTER, errors.UPSTREAM_OVERLOADED
         (500, error("The server is currently overloaded with other requests."), OVERLOADED),
         (500, error("litellm.Timeout: APITimeoutError - Request timed out."), errors.UPSTREAM_TIMEOUT),
         (524, b"<html>", errors.UPSTREAM_TIMEOUT),
+        # the upstream's failures that look like the client's fault
+        (498, error("flex tier capacity exceeded", "capacity_exceeded"), OVERLOADED),
+        (
+            424,
+            b'{"error":"Request failed during generation: Server error","error_type":"generation"}',
+            errors.SERVER_ERROR,
+        ),
+        (425, b"", OVERLOADED),
+        (400, error("try later", type="overloaded_error"), OVERLOADED),
+        (403, error("try later", "capacity_exceeded"), OVERLOADED),
+        (400, error("slow down", "rate_limit_exceeded"), errors.RATE_LIMIT),
+        (403, error("slow down", type="rate_limit_error"), errors.RATE_LIMIT),
+        (400, error("Too many requests"), errors.RATE_LIMIT),
+        (400, error("Too many requests, please slow down."), errors.RATE_LIMIT),
+        (403, error("Rate limit exceeded"), errors.RATE_LIMIT),
+        (403, error("API rate limit exceeded for user 7."), errors.RATE_LIMIT),
+        (503, error("Model org/x-7b is currently loading"), OVERLOADED),
+        (503, error("The model is still starting"), OVERLOADED),
+        # what a message quotes of a user is no sign
+        (400, error("Unparsable, the prompt said: api key not valid"), INVALID),
+        (400, error("Unparsable, the prompt said: rate limit exceeded, overloaded"), INVALID),
+        (400, error("Too many requests in the batch: 120 of 100"), INVALID),
+        (403, error("Forbidden: the prompt said: too many requests"), errors.PERMISSION),
+        (400, error("litellm.AuthenticationError: XaiException - Incorrect API key provided"), AUTH),
+        (400, error("Error code: 400 - Your API key is invalid"), AUTH),
+        (400, error("refused", "invalid_api_key"), AUTH),
         # not an answer of this API
         (302, b"", errors.MALFORMED),
         (399, b"x", errors.MALFORMED),
@@ -156,7 +185,7 @@ def test_a_quota_that_names_seconds_is_a_rate() -> None:
     ("overflow", "kind"),
     [
         (Overflow(100, 200), errors.CONTEXT_OVERFLOW),
-        (Overflow(100, 50, 60, 110, 10, False, "output"), errors.MAX_TOKENS_TOO_LARGE),
+        (Overflow(100, 50, 60, 110, 10, False, "output"), errors.CONTEXT_OVERFLOW),
         (Overflow(100, output=200, too_long="cap"), errors.MAX_TOKENS_TOO_LARGE),
     ],
 )
@@ -263,3 +292,32 @@ def test_overloaded_is_busy_only_where_it_says_so(status: int, retry_after: floa
     row = row_of(Fault(errors.UPSTREAM_OVERLOADED, "m", status=status, retry_after=retry_after))
     assert (row.penalty, row.counts) == ((True, "") if busy else (False, "target"))
     assert row_of(Fault(errors.RESET, "m")) is TABLE[errors.RESET]
+
+
+RECORDED = [
+    json.loads(line)
+    for line in Path(__file__).with_name("recorded_errors.jsonl").read_text("utf-8").splitlines()
+]
+# "other" is whatever none of the rest is; an upstream's words for money and rights stand under their relatives.
+MEANT = {
+    "context_overflow": {"context_overflow"},
+    "rate_limit": {"rate_limit", "quota"},
+    "auth": {"auth", "permission"},
+    "overloaded": {"overloaded"},
+    "model_not_found": {"model_not_found"},
+    "content_filter": {"content_filter"},
+}
+
+
+@pytest.mark.parametrize("row", RECORDED, ids=lambda row: f"{row['source']}-{row['kind']}")
+def test_recorded_answers_mean_what_they_meant(row: dict[str, Any]) -> None:
+    """Answers that real servers gave; where a report has the words only, they count as a 400."""
+    status = row["status"] or 400
+    body = json.dumps(row["body"]).encode() if "body" in row else row["raw"].encode()
+    retry_after = parse_retry_after({}, None, body)
+    found = overflows.read(status, body)
+    kind = classify(Answer(status, [], body), retry_after, own_credential=True, overflow=found).kind
+    if row["kind"] == "other":
+        assert kind.name not in set().union(*MEANT.values())
+    else:
+        assert kind.name in MEANT[row["kind"]]
