@@ -62,7 +62,7 @@ lint: $(VENV)/.dev ## format, lint, types, import rules
 
 unit: $(VENV)/.dev ## unit and architecture tests; each pure file covered by its own test file
 	rm -f .coverage
-	$(BIN)/coverage run -m pytest tests/unit tests/architecture
+	$(BIN)/coverage run -m pytest tests/unit tests/architecture tests/simulation
 	$(BIN)/python tests/architecture/own_coverage.py
 
 contract: $(VENV)/.dev peers ## tests over loopback sockets

@@ -75,6 +75,9 @@ class Overflow(msgspec.Struct, frozen=True, gc=False):
     too_long: Literal["prompt", "output", "cap"] = "prompt"
 
 
+_BUSY_STATUSES = frozenset((0, 400, 403, 425, 429, 498, 529))
+
+
 class Fault(msgspec.Struct, frozen=True, gc=False):
     """One failure as a value.
 
@@ -98,7 +101,11 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
 
         Of the kinds that mean "busy" only those are that come as 429 or 529, or name a time (DESIGN section 6).
         """
-        if self.kind is UPSTREAM_OVERLOADED and self.status not in (0, 429, 529) and self.retry_after is None:
+        if (
+            self.kind is UPSTREAM_OVERLOADED
+            and self.status not in _BUSY_STATUSES
+            and self.retry_after is None
+        ):
             return Blame.UPSTREAM
         return self.kind.blame
 

@@ -12,7 +12,7 @@ import uvloop
 from tests.e2e.processes import Trunkline
 from tests.endurance.crowd import Crowd
 from tests.endurance.harness import PATIENCE, GatewayProcess, eventually, gateway, get
-from trunkline.config.model import AdminSettings, Settings
+from trunkline.config.model import AdminSettings, DiscoverySettings, Settings
 from trunkline.engine.exchange import Exchange
 from trunkline.engine.relay import Relay
 from trunkline.gateway.app import Gateway
@@ -82,6 +82,7 @@ def test_no_task_and_no_object_is_left(new_loop: Callable[[], asyncio.AbstractEv
             Settings(
                 server=ServerSettings(port=0),
                 admin=AdminSettings(port=0),
+                discovery=DiscoverySettings(interval=0),  # it has tasks of its own
                 backends=[BackendSettings(name="sim", url=upstream, timeouts=TIMEOUTS)],
             )
         )
