@@ -85,15 +85,16 @@ def _part_text(part: Any) -> str:
     if not isinstance(part, dict):
         return ""
     fields = cast("_Object", part)
-    text = fields.get("text")
-    return text if fields.get("type") in _TEXTS and isinstance(text, str) else ""
+    text, kind = fields.get("text"), fields.get("type")
+    return text if isinstance(text, str) and isinstance(kind, str) and kind in _TEXTS else ""
 
 
 def _has_image(content: Any) -> bool:
     if not isinstance(content, list):
         return False
     parts = [cast("_Object", part) for part in cast("list[Any]", content) if isinstance(part, dict)]
-    return any(part.get("type") in _IMAGES for part in parts)
+    kinds = [part.get("type") for part in parts]
+    return any(isinstance(kind, str) and kind in _IMAGES for kind in kinds)
 
 
 def _wants_schema(fields: Mapping[str, msgspec.Raw]) -> bool:

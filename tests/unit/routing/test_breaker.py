@@ -134,6 +134,9 @@ def test_ejections_grow_while_it_flaps_and_begin_anew_after_a_sound_time() -> No
     assert breaker.until == 45.0
 
 
+TINY = 1e-6  # seconds: sums of floats
+
+
 class BreakerModel(RuleBasedStateMachine):
     """Any order of outcomes and waits; attempts end in any order, long after they began or at once."""
 
@@ -151,7 +154,7 @@ class BreakerModel(RuleBasedStateMachine):
     @rule()
     def begin(self) -> None:
         if self.breaker.admits(self.now):
-            assert self.opened is None or self.now >= self.opened + OF.base_ejection
+            assert self.opened is None or self.now >= self.opened + OF.base_ejection - TINY
             probe = self.breaker.take_probe()
             assert probe == (self.breaker.state is State.HALF_OPEN)
             self.under_way.append((self.now, probe))
@@ -171,7 +174,7 @@ class BreakerModel(RuleBasedStateMachine):
         if after is State.OPEN and before is not State.OPEN:
             assert outcome == "bad"
             self.opened = self.now
-            assert OF.base_ejection <= self.breaker.until - self.now <= OF.max_ejection
+            assert OF.base_ejection - TINY <= self.breaker.until - self.now <= OF.max_ejection + TINY
         if after is State.CLOSED and before is not State.CLOSED:
             assert outcome == "good"
             self.opened = None
