@@ -38,7 +38,7 @@ def check(config: Path | None, json: bool) -> None:
             may_listen(loaded.settings, insecure_open=False)
         except ConfigError as error:
             warnings.append(str(error))
-        errors = _tls_errors(loaded.settings)
+        errors = _errors_of_ways(loaded.settings)
         summary = f"{len(loaded.settings.backends)} backends, {len(loaded.settings.keys)} keys, from {loaded.source}"
     if json:
         _print_json(errors, warnings)
@@ -52,10 +52,13 @@ def check(config: Path | None, json: bool) -> None:
     sys.exit(2 if errors else 0)
 
 
-def _tls_errors(settings: "Settings") -> list[str]:
-    """What is wrong with the files of certificates and keys that the settings name: found as `serve` would find it."""
-    from trunkline.errors import ConfigError  # noqa: PLC0415 - loaded by this verb only
-    from trunkline.net.tls import client_context, server_context  # noqa: PLC0415 - likewise
+def _errors_of_ways(settings: "Settings") -> list[str]:
+    """What is wrong with files of certificates, proxies and addresses: found as `serve` and its calls would find it."""
+    from trunkline.engine.way import connector, ground  # noqa: PLC0415 - loaded by this verb only
+    from trunkline.errors import ConfigError  # noqa: PLC0415 - likewise
+    from trunkline.net.egress import url_verdict  # noqa: PLC0415 - likewise
+    from trunkline.net.tls import server_context  # noqa: PLC0415 - likewise
+    from trunkline.net.url import parse_base_url  # noqa: PLC0415 - likewise
 
     errors: list[str] = []
     server = settings.server
@@ -64,12 +67,15 @@ def _tls_errors(settings: "Settings") -> list[str]:
             server_context(server.tls_cert_path, server.tls_key_path or server.tls_cert_path)
         except ConfigError as error:
             errors.append(f"server: {error}")
+    on = ground(settings.egress, tuple)
     for backend in settings.backends:
         try:
-            if backend.url.lower().startswith("https:"):
-                client_context(backend)
+            connector(backend, parse_base_url(backend.url), on)
         except ConfigError as error:
             errors.append(f"backend {backend.name}: {error}")
+        if why := url_verdict(backend.url, on.egress):
+            errors.append(f"backend {backend.name}: url: {why}")
+    on.resolver.close()
     return errors
 
 

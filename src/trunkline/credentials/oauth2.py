@@ -36,6 +36,7 @@ Fields = tuple[tuple[bytes, bytes], ...]
 Send = Callable[[str, Fields, bytes, float], Awaitable[Answer | Fault]]
 """POST: URL, header fields (the sender adds host and content-length), body, seconds until it gives up."""
 
+SHORTEST_TRY = 0.1  # seconds in which an answer may be hoped for
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between a failed fetch and the next
 MAX_FORCED, FORCED_WINDOW = 5, 60.0
 """So many tokens in so many seconds are given up because of a 401. An upstream that refuses every token (a wrong
@@ -201,7 +202,7 @@ class OAuth2Credential:
         url, timeout = self._settings.token_url, self._settings.timeout
         answer = await self._send(url, _FIELDS, self._body, timeout)
         left = asked_at + timeout - self._clock()
-        if (isinstance(answer, Fault) or answer.status >= 500) and left > 0:
+        if (isinstance(answer, Fault) or answer.status >= 500) and left > SHORTEST_TRY:
             answer = await self._send(url, _FIELDS, self._body, left)
         return answer
 

@@ -23,11 +23,12 @@ from trunkline.engine.exchange import Exchange
 from trunkline.engine.fetch import fetch
 from trunkline.engine.upstream import Upstream
 from trunkline.engine.way import ground
-from trunkline.errors import INVALID_REQUEST, Fault
+from trunkline.errors import INVALID_REQUEST, ConfigError, Fault
 from trunkline.net.clock import Clock
 from trunkline.net.egress import Listening
 from trunkline.policy.keys import Keyring
 from trunkline.policy.record import UsageRecord
+from trunkline.routing.backend import BackendSettings
 from trunkline.routing.plan import Plan
 from trunkline.telemetry.metrics import Metrics
 from trunkline.wire.values import Call
@@ -72,7 +73,7 @@ class Runtime:
         self.tokens = Tokens(monotonic)
         self.keyring = Keyring(settings.keys)
         self.plan = Plan(settings.backends)
-        self.upstreams = [Upstream(item, self.clock, self.ground, self.tokens) for item in settings.backends]
+        self.upstreams = [self._upstream(item) for item in settings.backends]
         self.live: set[Exchange] = set()
         self._unrecorded: list[Exchange] = []
         self._records: deque[UsageRecord] = deque(maxlen=RECORDS)
@@ -110,6 +111,12 @@ class Runtime:
         """The counters, with all finished calls counted."""
         self._record()
         return self._metrics
+
+    def _upstream(self, settings: BackendSettings) -> Upstream:
+        try:
+            return Upstream(settings, self.clock, self.ground, self.tokens)
+        except ConfigError as error:
+            raise ConfigError(f"backend {settings.name}: {error}") from error
 
     def _forget_choices(self) -> None:
         """Backends were found to have other models."""

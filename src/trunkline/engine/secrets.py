@@ -79,7 +79,7 @@ def _written(settings: BackendSettings) -> Iterator[str]:
 
 def _is_word(value: str) -> bool:
     # `Bearer not-needed`, the value of a header, tells no more than `not-needed`.
-    bare = value.strip().lower().removeprefix("bearer ")
+    bare = value.strip(" \t").lower().removeprefix("bearer ")
     return len(bare) < SHORTEST or bare in _PLACEHOLDERS
 
 

@@ -44,7 +44,7 @@ def connector(settings: BackendSettings, base: BaseUrl, on: Ground) -> Connector
     try:
         proxy = choose_proxy(base, settings.proxy, on.environ)
     except ValueError as error:
-        raise ConfigError(f"backend {settings.name}: {error}") from error
+        raise ConfigError(str(error)) from error
     return Connector(
         base,
         client_context(settings) if base.scheme == "https" else None,
