@@ -55,6 +55,9 @@ _OPEN = re.compile(
     r"accept(-.*)?|anthropic-(beta|version)|content-type|http-referer|openai-(beta|organization|project)|origin"
     r"|referer|user-agent|x-title"
 )
+_HTML_SAFE = re.compile(r"[+&<>'`]")
+_ESCAPE = re.compile(r"\\u[0-9A-F]{4}")
+_PERCENT = re.compile(r"%[0-9A-F]{2}")
 _OPEN_QUERY = ("api-version", "beta")
 
 
@@ -89,4 +92,17 @@ def _spellings(secret: str) -> Iterator[bytes]:
     yield quoted.encode()
     yield quoted.replace("/", r"\/").encode()  # as PHP writes it
     yield json.dumps(secret, ensure_ascii=False)[1:-1].encode()
-    yield quote(secret, safe="").encode()
+    escaped = _HTML_SAFE.sub(_escape, quoted)  # as .NET and Go write it, each in its own case
+    yield escaped.encode()
+    yield _ESCAPE.sub(_lower, escaped).encode()
+    percent = quote(secret, safe="")
+    yield percent.encode()
+    yield _PERCENT.sub(_lower, percent).encode()
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04X}"
+
+
+def _lower(found: re.Match[str]) -> str:
+    return found[0].lower()

@@ -93,3 +93,16 @@ def test_a_secret_in_a_url_is_found_as_it_was_written_too() -> None:
     url = "http://h/v1?sig=ab+cd%2Fef=="
     for text in ("ab+cd%2Fef==", "ab+cd/ef=="):
         assert shown(f"<{text}>", url=url) == "<***>"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"k-ab\u002Bcd\u0026ef\u003C1",
+        r"k-ab\u002bcd\u0026ef\u003c1",
+        "k-ab%2bcd%26ef%3c1",
+        "k-ab%2Bcd%26ef%3C1",
+    ],
+)
+def test_escapes_for_pages_and_urls_are_known_in_either_case(text: str) -> None:
+    assert shown(f"<{text}>", api_key="k-ab+cd&ef<1") == "<***>"
