@@ -3,6 +3,7 @@
 The note is what `architecture/own_coverage.py` reads; without `coverage run` nothing is noted.
 """
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,12 @@ from hypothesis import HealthCheck, settings
 
 # Deadlines and health checks measure the machine, which tests share with others.
 settings.register_profile(
-    "trunkline", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "trunkline",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+    # A change is judged by the same examples each time; at home every run looks for new ones.
+    derandomize="CI" in os.environ,
 )
 settings.load_profile("trunkline")
 
