@@ -74,6 +74,21 @@ class Overflow(msgspec.Struct, frozen=True, gc=False):
     at_least: bool = False
     too_long: Literal["prompt", "output", "cap"] = "prompt"
 
+    @property
+    def room(self) -> int | None:
+        """The longest answer that would fit beside this prompt; None if nobody said, or there is no room for any."""
+        if self.too_long == "cap":
+            room = self.limit
+        elif self.too_long == "prompt":
+            room = None
+        elif self.limit is not None and self.input is not None:
+            room = self.limit - self.input
+        elif self.output is not None and self.excess:
+            room = self.output - self.excess
+        else:
+            room = None
+        return room if room is not None and room > 0 else None
+
 
 _BUSY_STATUSES = frozenset((0, 400, 403, 425, 429, 498, 529))
 

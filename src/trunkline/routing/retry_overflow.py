@@ -1,7 +1,8 @@
 """What comes after a refusal for length: never the same request again at the same size.
 
-Owns the order below, which is that of DESIGN section 6. Does not own the numbers (providers/overflow.py) nor the
-shortening of a conversation (policy/eviction.py).
+Owns the order below and who is asked next. Does not own the numbers (providers/overflow.py, `Overflow.room`), by how
+much a prompt must shrink and how a limit is written into a request (policy/overflow_recovery.py), nor which turns of
+a conversation go (policy/eviction.py).
 
 The answer's limit is too high: the same target with a lower one, each time lower, three times at most.
 The prompt is too long, in this order:
@@ -40,7 +41,7 @@ def after_overflow(tries: Tries, fault: Fault, now: float, rng: Rng) -> Step:
     if tries.route.evict and tries.evictions < MAX_ROUNDS:
         tries.evictions += 1
         tries.attempts += 1
-        return Evict(_excess(overflow))
+        return Evict()
     allowed = tries.allowed()
     found = tries.route.sound(rng, now, streamed=tries.streamed, allowed=allowed) or tries.route.busy(
         now, allowed
@@ -49,32 +50,19 @@ def after_overflow(tries: Tries, fault: Fault, now: float, rng: Rng) -> Step:
 
 
 def _answer_limit(overflow: Overflow, tries: Tries) -> int:
-    """The limit for the answer that would fit, 0 if none would or nobody knows."""
-    if overflow.limit is None or overflow.too_long == "prompt":
+    """The limit for the answer to try next, 0 if none would fit or nobody knows."""
+    room = overflow.room
+    if room is None or tries.lowerings >= MAX_ROUNDS:
         return 0
-    fitting = overflow.limit
-    if overflow.too_long == "output":
-        if overflow.input is None:
-            return 0
-        fitting -= overflow.input
-    if tries.lowerings >= MAX_ROUNDS:
-        return 0
-    if tries.lowerings and fitting >= tries.lowered:  # that was refused: not the same again
-        fitting = tries.lowered // 2
-    return max(fitting, 0)
+    if tries.lowerings and room >= tries.lowered:  # that was refused: not the same again
+        return tries.lowered // 2
+    return room
 
 
 def _note_window(tries: Tries, overflow: Overflow) -> None:
     limit = overflow.limit or tries.target.abilities.context_window or 0
     asked = overflow.total or overflow.input or (limit + overflow.excess if overflow.excess else 0)
     tries.window = max(tries.window, asked, limit + 1 if limit else 0)
-
-
-def _excess(overflow: Overflow) -> int:
-    if overflow.excess is not None:
-        return overflow.excess
-    asked = overflow.total or overflow.input
-    return max(asked - overflow.limit, 0) if asked and overflow.limit else 0
 
 
 def _larger(tries: Tries, now: float, rng: Rng) -> Pick | None:

@@ -32,9 +32,7 @@ class Fallback(msgspec.Struct, frozen=True, gc=False):
 
 
 class Evict(msgspec.Struct, frozen=True, gc=False):
-    """The same target with a prompt that is shorter by this many tokens at least; 0: nobody said by how many."""
-
-    tokens: int
+    """The same target with a shorter prompt."""
 
 
 class LowerMaxTokens(msgspec.Struct, frozen=True, gc=False):

@@ -210,7 +210,7 @@ def test_a_missing_model_may_be_loading_where_that_is_so() -> None:
 
 def test_a_refusal_for_length_is_never_repeated() -> None:
     play = Play(route(targets("ab"), evict=True))
-    assert play.fail(errors.CONTEXT_OVERFLOW) == Evict(0)
+    assert play.fail(errors.CONTEXT_OVERFLOW) == Evict()
 
 
 def test_a_fleet_is_not_walked_through() -> None:
