@@ -68,16 +68,16 @@ class Binder:
         if values is INVALID:
             return INVALID
         missing = [
-            name for name, (_, _, required) in fields_of(cls).items() if required and name not in values
+            key for key, field in fields_of(cls).items() if field.required and field.name not in values
         ]
-        for name in missing:
-            self._report.error(node.where, f"{_join(path, name)}: is required")
+        for key in missing:
+            self._report.error(node.where, f"{_join(path, key)}: is required")
         if missing or INVALID in values.values():
             return INVALID
         return cls(**values)
 
     def fields(self, node: Node, cls: type, path: str) -> Any:
-        """The values that a mapping gives for fields of `cls`, by name; INVALID if it is no mapping."""
+        """The values that a mapping gives for fields of `cls`, by their name in Python; INVALID if it is no mapping."""
         node = self._structured(node)
         if is_null(node):
             return {}
@@ -91,10 +91,10 @@ class Binder:
         for key, entry in node.items.items():
             at = _join(path, key)
             if key in known:
-                type_, extra, _ = known[key]
-                value = self._value(entry.node, type_, extra, at)
+                field = known[key]
+                value = self._value(entry.node, field.type, field.extra, at)
                 if value is not ABSENT:
-                    values[key] = value
+                    values[field.name] = value
             elif key in outside.no_effect:
                 self._report.warn(entry.where, f"`{at}` has no effect yet")
             elif key in outside.planned:

@@ -28,6 +28,7 @@ from trunkline.policy.keys import KeySettings
 from trunkline.routing.backend import BackendSettings
 
 FILE_NAMES = ("trunkline.yaml", "config.yaml")
+_AS_READ = ("models", "rules", "router", "router_timeout", "breaker")
 _NO_ARGUMENTS: Environ[str, object] = MappingProxyType({})
 _POSITION = re.compile(r":(\d+):(\d+): ")
 _VISIBLE = re.compile(r"[!-~]+")
@@ -100,6 +101,7 @@ def _assemble(shape: Shape, environ: Environ[str, str], base: Path, report: Repo
         data_dir=_data_dir(values.get("data_dir"), environ, base),
         keys=keys,
         backends=backends,
+        **{name: values[name] for name in _AS_READ if name in values},
     )
     _check_ports(settings, root, report)
     return settings

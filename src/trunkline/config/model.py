@@ -14,6 +14,9 @@ from trunkline.net.egress import EgressSettings
 from trunkline.net.listener import ServerSettings
 from trunkline.policy.keys import KeySettings
 from trunkline.routing.backend import BackendSettings
+from trunkline.routing.breaker import BreakerSettings
+from trunkline.routing.models import ModelSettings
+from trunkline.routing.rules import RuleSettings
 
 
 class AdminSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +52,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: str | None = None
     keys: list[KeySettings] = []
     backends: list[BackendSettings] = []
+    models: dict[str, ModelSettings] = {}
+    rules: list[RuleSettings] = []
+    router: str | None = None
+    router_timeout: float = 0.5
+    breaker: BreakerSettings = BreakerSettings()
     passthrough: bool = False
 
 
@@ -117,6 +125,30 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     backends: Annotated[
         list[BackendEntry], Meta(description="The upstream servers, lowest priority first.")
     ] = []
+    models: Annotated[
+        dict[str, ModelSettings],
+        Meta(
+            description="The models that clients see, by name or glob. What is not here is served by the backends that "
+            "list it."
+        ),
+    ] = {}
+    rules: Annotated[
+        list[RuleSettings],
+        Meta(description="Choose the model by what is in a request; the first match wins."),
+    ] = []
+    router: Annotated[
+        str | None,
+        Meta(
+            description="`module:function`, a function of one's own that chooses the model before the rules are "
+            "asked."
+        ),
+    ] = None
+    router_timeout: Annotated[
+        float, Meta(gt=0, description="Seconds that `router` has; then the rules decide.")
+    ] = 0.5
+    breaker: Annotated[
+        BreakerSettings, Meta(description="When a target or backend gets no calls for a while.")
+    ] = BreakerSettings()
 
 
 ALIASES: dict[str, str] = {
@@ -147,20 +179,10 @@ def _planned(*names: str, **neutral: str) -> dict[str, frozenset[str]]:
 
 
 OUTSIDE: dict[type, OutsideKeys] = {
-    FileSettings: OutsideKeys(_planned("store", "redis", "models", "rules"), frozenset({"backends_enabled"})),
+    FileSettings: OutsideKeys(_planned("store", "redis"), frozenset({"backends_enabled"})),
     ServerSettings: OutsideKeys(_planned(workers="1")),
     BackendEntry: OutsideKeys(
-        _planned(
-            *("params", "defaults", "max_concurrency", "on_cut", "rename"),
-            *("temperature", "max_tokens", "streaming"),
-            weight="1",
-            think="keep",
-        ),
-        frozenset(
-            {
-                *("max_retries", "backoff_base", "backoff_max"),
-                *("latency_p95_threshold_ms", "traffic_split"),
-            }
-        ),
+        _planned(*("params", "defaults", "rename", "temperature", "max_tokens", "streaming"), think="keep")
     ),
+    ModelSettings: OutsideKeys(_planned("params")),
 }

@@ -31,6 +31,15 @@ _FACTORS = {
 }
 
 
+class Field(msgspec.Struct, frozen=True):
+    """One field of a settings struct; `name` is the one in Python, where a file may have another (`for`)."""
+
+    name: str
+    type: inspect.Type
+    extra: "Extra"
+    required: bool
+
+
 class Extra(msgspec.Struct, frozen=True):
     """What a field's `Meta(extra=...)` says: never shown; to be warned about when written down; a number of bytes."""
 
@@ -40,11 +49,11 @@ class Extra(msgspec.Struct, frozen=True):
 
 
 @cache
-def fields_of(cls: type) -> dict[str, tuple[inspect.Type, Extra, bool]]:
-    """Per field of a struct its bare type, its extra, and whether it is required."""
+def fields_of(cls: type) -> dict[str, Field]:
+    """The fields of a struct with their bare types, by the name that a file uses."""
     info = inspect.type_info(cls)
     assert isinstance(info, inspect.StructType)
-    return {field.name: (*bare(field.type), field.required) for field in info.fields}
+    return {field.encode_name: Field(field.name, *bare(field.type), field.required) for field in info.fields}
 
 
 def bare(type_: inspect.Type) -> tuple[inspect.Type, Extra]:

@@ -23,8 +23,8 @@ def file_schema() -> dict[str, Any]:
         [FileSettings, BackendEntry], ref_template="#/$defs/{name}"
     )
     definitions = components
-    for name, (_, extra, _) in fields_of(ServerSettings).items():
-        if extra.bytes:
+    for name, field in fields_of(ServerSettings).items():
+        if field.extra.bytes:
             properties = definitions["ServerSettings"]["properties"]
             properties[name] = _either(properties[name], _SIZE)
     entry = definitions["BackendEntry"]

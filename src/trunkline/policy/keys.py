@@ -25,6 +25,10 @@ class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     models: Annotated[
         list[str] | None, Meta(description="Models (globs) this key may use; omitted: all.")
     ] = None
+    tags: Annotated[list[str], Meta(description="Words that rules can ask for (`key_tags`).")] = []
+    pin: Annotated[
+        bool, Meta(description="true: its calls may choose the backend (header `x-trunkline-backend`).")
+    ] = False
 
     def __repr__(self) -> str:
         return f"<KeySettings {self.name}>"
@@ -35,18 +39,20 @@ class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
-    """A caller that was let in. `models` None: all."""
+    """A caller that was let in. `models` None: all; `pin`: it may choose the backend."""
 
     name: str
     models: tuple[str, ...] | None = None
+    tags: tuple[str, ...] = ()
+    pin: bool = False
 
     def allows(self, model: str) -> bool:
         """Whether this key may use the model: exact name or glob, case-sensitive."""
         return self.models is None or any(model == glob or fnmatchcase(model, glob) for glob in self.models)
 
 
-ANONYMOUS = Key("anonymous")
-"""Who calls when the gateway has no keys."""
+ANONYMOUS = Key("anonymous", pin=True)
+"""Who calls when the gateway has no keys: mostly who runs it."""
 
 
 class Keyring:
@@ -54,7 +60,9 @@ class Keyring:
 
     def __init__(self, settings: list[KeySettings]) -> None:
         self._by_token = {
-            item.key.encode(): Key(item.name, None if item.models is None else tuple(item.models))
+            item.key.encode(): Key(
+                item.name, None if item.models is None else tuple(item.models), tuple(item.tags), item.pin
+            )
             for item in settings
         }
 

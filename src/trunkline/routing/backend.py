@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from trunkline.routing.health import HealthSettings
+
 
 class TimeoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds, accurate to 0.1 (one sweep every 100 ms checks them all)."""
@@ -42,6 +44,9 @@ class CapabilitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     tools: Annotated[bool | None, Meta(description="Whether it calls tools.")] = None
     vision: Annotated[bool | None, Meta(description="Whether it takes images.")] = None
     json_schema: Annotated[bool | None, Meta(description="Whether its answers follow a JSON schema.")] = None
+    reasoning: Annotated[
+        bool | None, Meta(description="Whether it thinks before it answers; timeouts allow for that.")
+    ] = None
 
 
 class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,9 +92,62 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         str | None, Meta(description="Sent as the query `api-version`, with or without a deployment.")
     ] = None
     priority: Annotated[int, Meta(description="Lower is tried first; equal ones in the order written.")] = 99
+    weight: Annotated[
+        float, Meta(ge=0, description="Of those targets in `models` of the file that name no weight.")
+    ] = 1.0
+    traffic_split: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Share of the first picks among the backends that serve a model which `models` of the file "
+            "does not name. 0 at all of them: by priority.",
+        ),
+    ] = 0.0
     timeouts: Annotated[
         TimeoutSettings, Meta(description="Aliases: timeout and request_timeout set `total`.")
     ] = TimeoutSettings()
+    max_retries: Annotated[
+        int, Meta(ge=0, le=10, description="How often a failed call is sent again to the same target.")
+    ] = 2
+    backoff_base: Annotated[
+        float,
+        Meta(
+            ge=1,
+            description="The pause before the n-th of these is random, up to this to the power of n, in seconds.",
+        ),
+    ] = 1.5
+    backoff_max: Annotated[float, Meta(gt=0, description="Seconds that no such pause exceeds.")] = 10.0
+    retry_404: Annotated[
+        bool | None,
+        Meta(
+            description="true: a model that is not there is asked for again; false: it is not. "
+            "Default: at `ollama` only, which may still be loading it."
+        ),
+    ] = None
+    on_cut: Annotated[
+        Literal["splice", "continue", "error"],
+        Meta(
+            description="When a stream breaks after its first content. splice: the next target is asked the same, and "
+            "the rest is forwarded if it begins with what the client has. continue: the next target is given the text "
+            "to go on from, if it can. error: the stream ends with an error."
+        ),
+    ] = "splice"
+    prefill: Annotated[
+        Literal["plain", "prefix", "continue_final_message"] | None,
+        Meta(
+            description="How it goes on from a text (`on_cut: continue`). plain: the text as last message of the "
+            "assistant. prefix, continue_final_message: with that parameter. Default: it cannot."
+        ),
+    ] = None
+    latency_p95_threshold_ms: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Milliseconds: a target is asked after the others of its model while the 95th percentile of "
+            "its times is above. 0: none.",
+        ),
+    ] = 0.0
+    health: Annotated[HealthSettings, Meta(description="Questions whether it is well.")] = HealthSettings()
     models: Annotated[
         list[str] | None,
         Meta(
@@ -151,6 +209,13 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_connections: Annotated[
         int, Meta(ge=1, description="Connections open to it at once; more calls wait.")
     ] = 1024
+    max_concurrency: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Calls it is sent at once; more wait. Default: no limit."),
+    ] = None
+    max_queue: Annotated[
+        int, Meta(ge=0, description="Calls that wait for one of these places; more get 503.")
+    ] = 100
     forward_authorization: Annotated[
         bool, Meta(description="true: the client's own credential goes upstream (pure pass-through).")
     ] = False

@@ -39,7 +39,7 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     base_ejection: Annotated[
         float, Meta(gt=0, description="Seconds of the first ejection; each failed probe doubles them.")
     ] = 5.0
-    max_ejection: Annotated[float, Meta(gt=0, description="Seconds that no ejection exceeds.")] = 20.0
+    max_ejection: Annotated[float, Meta(gt=0, description="Seconds that no ejection exceeds.")] = 8.0
 
 
 class State(enum.StrEnum):

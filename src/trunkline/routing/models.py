@@ -27,8 +27,11 @@ class TargetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     backend: Annotated[str, Meta(min_length=1, description="Name of one of `backends`.")]
     model: Annotated[str, Meta(description="The model's name there. Default: the public name.")] = ""
     weight: Annotated[
-        float, Meta(ge=0, description="Share of the calls under `weighted`, of the load under `least_busy`.")
-    ] = 1.0
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(
+            description="Share of the calls under `weighted`, of the load under `least_busy`. Default: the backend's."
+        ),
+    ] = None
     priority: Annotated[
         int | None,
         Meta(

@@ -8,6 +8,7 @@ from msgspec import Meta, inspect
 
 from trunkline.config.scalars import (
     Extra,
+    Field,
     bare,
     fields_of,
     out_of_range,
@@ -115,10 +116,17 @@ class Sample(msgspec.Struct, kw_only=True):
 
 def test_fields_are_read_without_their_wrappers() -> None:
     fields = fields_of(Sample)
-    assert fields["name"] == (inspect.StrType(), Extra(secret=True, literal_warns=True), True)
-    assert fields["size"] == (inspect.IntType(ge=2, le=9), Extra(bytes=True), False)
-    assert fields["ratio"][0] == inspect.FloatType(gt=0)
-    assert isinstance(fields["wait"][0], inspect.UnionType)
+    assert fields["name"] == Field("name", inspect.StrType(), Extra(secret=True, literal_warns=True), True)
+    assert fields["size"] == Field("size", inspect.IntType(ge=2, le=9), Extra(bytes=True), False)
+    assert fields["ratio"].type == inspect.FloatType(gt=0)
+    assert isinstance(fields["wait"].type, inspect.UnionType)
+
+
+def test_a_field_is_found_by_the_name_that_a_file_uses() -> None:
+    class Renamed(msgspec.Struct):
+        for_: str = msgspec.field(name="for")
+
+    assert [(key, field.name) for key, field in fields_of(Renamed).items()] == [("for", "for_")]
 
 
 @pytest.mark.parametrize(
@@ -137,8 +145,8 @@ def test_fields_are_read_without_their_wrappers() -> None:
     ],
 )
 def test_a_text_means_what_its_field_makes_of_it(field: str, text: str, plain: bool, value: object) -> None:
-    type_, extra, _ = fields_of(Sample)[field]
-    assert read(text, type_, extra, plain) == value
+    known = fields_of(Sample)[field]
+    assert read(text, known.type, known.extra, plain) == value
 
 
 @pytest.mark.parametrize(
@@ -155,7 +163,7 @@ def test_a_text_means_what_its_field_makes_of_it(field: str, text: str, plain: b
     ],
 )
 def test_limits(field: str, value: object, problem: str) -> None:
-    assert out_of_range(value, fields_of(Sample)[field][0]) == problem
+    assert out_of_range(value, fields_of(Sample)[field].type) == problem
 
 
 @pytest.mark.parametrize(
@@ -169,8 +177,8 @@ def test_limits(field: str, value: object, problem: str) -> None:
     ],
 )
 def test_what_is_wanted_has_words(field: str, words: str) -> None:
-    type_, extra, _ = fields_of(Sample)[field]
-    assert wanted(type_, extra) == words
+    known = fields_of(Sample)[field]
+    assert wanted(known.type, known.extra) == words
 
 
 def test_a_bare_whole_number_has_words() -> None:

@@ -57,6 +57,14 @@ def test_who_is_not_let_in(headers: dict[bytes, bytes], what: str) -> None:
     assert what in fault.message
 
 
+def test_a_key_has_its_tags_and_whether_it_may_choose_the_backend() -> None:
+    ring = Keyring([KeySettings(name="a", key="x", tags=["batch", "eu"], pin=True), SETTINGS[0]])
+    assert ring.check({b"x-api-key": b"x"}) == Key("a", None, ("batch", "eu"), pin=True)
+    other = ring.check({b"x-api-key": b"sk-one"})
+    assert isinstance(other, Key)
+    assert (other.tags, other.pin) == ((), False)
+
+
 @given(st.binary(max_size=12))
 def test_only_the_very_key_opens(token: bytes) -> None:
     known = {b"sk-one", "schlüssel".encode(), b"none"}
@@ -69,6 +77,7 @@ def test_without_keys_everyone_is_let_in() -> None:
     assert ring.check({}) is ANONYMOUS
     assert ring.check({b"authorization": b"Basic x"}) is ANONYMOUS
     assert ANONYMOUS.allows("anything")
+    assert ANONYMOUS.pin
     assert not Keyring(SETTINGS).open
 
 

@@ -32,7 +32,7 @@ def test_the_example_of_the_contract() -> None:
     chat = DESIGN["chat"]
     assert [(one.backend, one.model, one.weight, one.priority) for one in chat.targets] == [
         ("vllm-a", "llama3", 3.0, None),
-        ("azure", "gpt-4o", 1.0, None),
+        ("azure", "gpt-4o", None, None),
     ]
     assert (chat.strategy, chat.fallbacks, chat.context_fallback) == (
         "priority",

@@ -56,8 +56,8 @@ def test_a_probe_that_fails_ejects_for_longer() -> None:
     eject(one, 0.0)
     one.why(5.0)
     one.begin(5.0).end(fault(), 5.5)
-    assert one.why(15.4) is Reason.EJECTED
-    assert one.why(15.5) is None
+    assert one.why(13.4) is Reason.EJECTED
+    assert one.why(13.5) is None
 
 
 def test_the_last_resort_does_not_take_anothers_probe() -> None:
