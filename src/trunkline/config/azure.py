@@ -1,7 +1,7 @@
 """Azure OpenAI among the backends: which ones are it, and what their URL means.
 
 Owns the detection (DESIGN section 4), the checks of `deployment_name` and `api_version`, and the spelling of an Azure
-URL that net/url.py can work with. Does not own the URLs of requests: those are made by `net.url.azure_base`.
+URL that net/url.py can work with. Does not own the URLs of requests: those are made by `net.url.azure_at`.
 
     deployment_name  api_version   where calls go
     yes              yes           {url}/openai/deployments/{deployment_name}/...?api-version={api_version}

@@ -18,7 +18,7 @@ from trunkline.engine.way import Ground, connector, way_of
 from trunkline.errors import Fault
 from trunkline.net.clock import Clock
 from trunkline.net.pool import Pool
-from trunkline.net.url import BaseUrl, azure_at, azure_base, azure_resource, join, join_raw, parse_base_url
+from trunkline.net.url import BaseUrl, azure_at, azure_resource, join, join_raw, parse_base_url
 from trunkline.providers.base import Profile
 from trunkline.providers.registry import PROVIDERS, find
 from trunkline.providers.shape import Shaper, shaper
@@ -67,9 +67,7 @@ class Upstream:
         self.settings = settings
         self.name = settings.name
         self.row: Profile = find(settings.provider) or PROVIDERS["openai_compat"]
-        self.base: BaseUrl = azure_base(
-            parse_base_url(settings.url), settings.deployment_name, settings.api_version
-        )
+        self.base: BaseUrl = parse_base_url(settings.url)
         self.connector = connector(settings, self.base, on)
         self.pool = Pool(self.connector, clock, settings.max_connections, self.base.address)
         # The gateway's own questions (health, model lists) must not wait behind calls, nor take their places.
@@ -155,7 +153,9 @@ class Upstream:
         Unlike a client's, its path is one of the server where it is none of the API: `/props` of `http://h/v1`.
         """
         base = self._base_of(path)
-        if path == b"/v1/models" and "/v1/models" in self.row.paths and self.settings.api_version:
+        by_version = self.settings.api_version and not self.settings.deployment_name
+        # Azure's list of models is always the resource's: `azure_at` leads there from a deployment only.
+        if by_version and path == b"/v1/models" and "/v1/models" in self.row.paths:
             base = azure_resource(self.base, self.settings.api_version)
         head = self._render(method, join(base, path.decode("ascii")), path)
         return head + b"".join([b"%b: %b\r\n" % pair for pair in [*self._polite.items(), *headers]])
