@@ -75,6 +75,13 @@ class Simulator:
         """From now on answer 401 without exactly this header (`api-key: k`, `authorization: Bearer t`)."""
         self._state.credential = credential
 
+    def set_fault(self, spec: str | None, *, model: str | None = None) -> None:
+        """Switch a fault on while it runs: it strikes whatever a request asks for itself. None: off again.
+
+        `model`: only requests with exactly this name, its own fault included. Raises `SpecError`.
+        """
+        self._state.set_fault(spec, model)
+
     async def until(self, check: Callable[[], bool]) -> None:
         """Wait until `check()` is true; it is asked whenever a request or connection begins or ends.
 
@@ -102,12 +109,14 @@ async def start(
     credential: str | None = None,
     model_list: str = "openai",
     log_size: int = 10_000,
+    words: int | None = None,
 ) -> Simulator:
     """Start a simulator in the running loop. Raises OSError if the address is taken, ValueError for a wrong shape.
 
     `seed` decides texts, vectors and the dice of `rate`; `models` is what /v1/models lists (every name is served);
     `api_key` is taken from any of the usual headers, `credential` is one exact header (`api-key: k`); `model_list` is
-    the shape of /v1/models (docs/simulator.md); `log_size` bounds the log.
+    the shape of /v1/models (docs/simulator.md); `log_size` bounds the log; `words` is the
+    length of each text that has no item for it.
     """
     if model_list not in MODEL_LISTS:
         raise ValueError(f"model_list must be one of {', '.join(MODEL_LISTS)}, not {model_list}")
@@ -119,6 +128,7 @@ async def start(
         credential=credential,
         model_list=model_list,
         log_size=log_size,
+        words=words,
     )
     state = State(settings, loop.time)
     connections: set[Connection] = set()
@@ -213,6 +223,10 @@ class SimulatorThread:
     def require(self, credential: str | None) -> None:
         """From now on answer 401 without exactly this header."""
         self._call(lambda: self._simulator.require(credential))
+
+    def set_fault(self, spec: str | None, *, model: str | None = None) -> None:
+        """Switch a fault on or off."""
+        self._call(lambda: self._simulator.set_fault(spec, model=model))
 
     def until(self, check: Callable[[], bool], timeout: float = 10.0) -> None:
         """Wait until `check()`, called in the simulator's thread, is true. Raises TimeoutError."""

@@ -178,8 +178,10 @@ def _named(request: Request) -> str | None:
 
 
 def _fault(state: State, request: Request, entry: Entry) -> Fault:
-    """The fault that strikes this request. The header wins over the model's name, also when it is empty."""
-    header = request.header("x-sim-fault")
+    """The fault that strikes this request: the switched one, else the header's (also an empty one), else the name's."""
+    header = state.switched(entry.model)
+    if header is None:
+        header = request.header("x-sim-fault")
     entry.fault = faults.split_model(entry.model or "")[1] if header is None else header
     if entry.fault is None:
         return HEALTHY
@@ -198,7 +200,8 @@ def _struck(fault: Fault, dialect: Dialect) -> Answer | None:
         message = fault.message or f"the simulator was asked for status {fault.status}"
         if fault.error_form is not None:
             return form_answer(fault.error_form, fault.status, message, headers)
-        return error_answer(fault.status, message, shape=fault.body or _shape(dialect), headers=headers)
+        shape = fault.body or _shape(dialect)
+        return error_answer(fault.status, message, shape=shape, code=fault.code, headers=headers)
     if fault.redirect is not None:
         return Answer(status=302, content_type="", headers=[("location", fault.redirect)])
     if fault.bytes is not None:
@@ -232,6 +235,7 @@ def _served(state: State, request: Request, entry: Entry, path: str, fault: Faul
         seed=state.settings.seed,
         models=state.settings.models,
         model_list=state.settings.model_list,
+        words=state.settings.words,
     )
     return _surface(request, path)(ask)
 

@@ -46,8 +46,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     body: str | None = None
     error_form: int | None = None
     message: str | None = None
+    code: str | None = None
     credential: str | None = None
+    window: int | None = None
     models: str | None = None
+    header: str | None = None
     retry_after: str | None = None
     redirect: str | None = None
     bytes: int | None = None
@@ -55,6 +58,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     empty_stream: bool = False
     # Another content.
     words: int | None = None
+    prefill: str | None = None
     big_event: int | None = None
     usage: str | None = None
     no_done: bool = False
@@ -227,7 +231,7 @@ def _form(text: str | None) -> int:
     return number
 
 
-def _credential(text: str | None) -> str:
+def _header(text: str | None) -> str:
     if not re.fullmatch(r"[a-z0-9-]+: ?[!-~]+(?: [!-~]+)*", text or ""):
         raise _Wrong("header: value, the header in lower case")
     return text or ""
@@ -259,15 +263,19 @@ ITEMS: Final[dict[str, Converter]] = {
     "body": _one_of("openai", "anthropic", "string", "flat", "detail", "list", "html", "text", "empty"),
     "error_form": _form,
     "message": _text,
+    "code": _text,
+    "header": _header,
+    "window": _positive,
     "retry_after": _text,
     "error_200": _flag,
     "redirect": _text,
     "bytes": _size,
     "bulk": _positive,
     "empty_stream": _flag,
-    "credential": _credential,
+    "credential": _header,
     "models": _one_of(*MODEL_LISTS),
     "words": _positive,
+    "prefill": _one_of("continue", "refuse"),
     "big_event": _size,
     "usage": _one_of("finish", "empty_choice", "whole_object", "always", "never", "cumulative"),
     "no_done": _flag,
@@ -296,7 +304,7 @@ ITEMS: Final[dict[str, Converter]] = {
 
 _EXCLUSIVE: Final = (
     {"status", "error_200", "redirect", "bytes", "bulk", "empty_stream"},
-    {"error_form", "body"},
+    {"error_form", "body", "code"},
     {"error_form", "redirect", "bytes", "bulk", "empty_stream"},
     {"reset", "close", "lying_length", "broken_chunk"},
     {"lying_length", "broken_chunk", "http10", "no_length", "chunked"},
@@ -310,6 +318,7 @@ _EXCLUSIVE: Final = (
 _NEEDS: Final = {
     "body": ("status", "error_200"),
     "message": ("status", "error_200", "error_form"),
+    "code": ("status", "error_200"),
     "retry_after": ("status", "error_form"),
     "after": ("reset", "close", "stall", "broken_chunk"),
 }

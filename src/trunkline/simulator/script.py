@@ -124,6 +124,8 @@ class _Script:
         elif self._terms.http10:
             lines.append("connection: keep-alive")
         lines.extend(f"{name}: {value}" for name, value in answer.headers)
+        if fault.header is not None:
+            lines.append(fault.header)
         lines.append(f"x-request-id: {self._terms.request_id}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from trunkline.simulator.faults import Fault
+from trunkline.simulator.faults import Fault, parse
 from trunkline.simulator.request import Request
 from trunkline.simulator.text import digest
 
@@ -65,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     credential: str | None = None
     model_list: str = "openai"
     log_size: int = 10_000
+    words: int | None = None
 
 
 class State:
@@ -81,6 +82,7 @@ class State:
         self._clock = clock
         self._started = clock()
         self._hits: dict[tuple[str, str], int] = {}
+        self._switched: dict[str | None, str] = {}
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     def now(self) -> float:
@@ -136,6 +138,19 @@ class State:
         """A connection is gone."""
         self.open_connections -= 1
         self.changed()
+
+    def set_fault(self, spec: str | None, model: str | None) -> None:
+        """Switch a fault on for requests with exactly this model (None: for all), or off. Raises `SpecError`."""
+        if spec is None:
+            self._switched.pop(model, None)
+            return
+        parse(spec)
+        self._switched[model] = spec
+        self._hits = {key: hit for key, hit in self._hits.items() if key[1] != spec}
+
+    def switched(self, model: str | None) -> str | None:
+        """The fault that is switched on for a request; what is for its model wins over what is for all."""
+        return self._switched.get(model, self._switched.get(None))
 
     def strikes(self, model: str, spec: str, fault: Fault) -> bool:
         """Whether the fault hits this request: it is among the first `times`, and the seeded dice of `rate` fall."""

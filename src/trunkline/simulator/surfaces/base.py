@@ -26,6 +26,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     models: tuple[str, ...]
     model_list: str = "openai"  # the shape of the list
+    words: int | None = None  # of each text; None: 8 to 24
 
     def decode(self, shape: type[T]) -> T:
         """The JSON body as `shape`. Raises `Refusal`."""
@@ -44,10 +45,23 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         """The pieces of the reply, and whether `limit` cut them. Raises `Refusal` for a limit below 1."""
         if limit is not None and limit < 1:
             raise Refusal(400, f"max_tokens must be at least 1, not {limit}", param="max_tokens")
-        pieces = words(digest(self.seed, self.base, question, choice), self.fault.words)
+        pieces = words(digest(self.seed, self.base, question, choice), self.fault.words or self.words)
         if self.fault.big_event is not None:
             pieces.insert(0, "x" * self.fault.big_event)
         return pieces[:limit], limit is not None and limit < len(pieces)
+
+    def check_window(self, read: int, limit: int | None) -> None:
+        """Refuse what does not fit into the window, in OpenAI's words. Raises `Refusal`."""
+        window, wanted = self.fault.window, read + (limit or 0)
+        if window is None or wanted <= window:
+            return
+        said = f"This model's maximum context length is {window} tokens. However, "
+        if limit is None:
+            said += f"your messages resulted in {read} tokens. Please reduce the length of the messages."
+        else:
+            said += f"you requested {wanted} tokens ({read} in the messages, {limit} in the completion). "
+            said += "Please reduce the length of the messages or completion."
+        raise Refusal(400, said, code="context_length_exceeded", param="messages")
 
 
 class Part(msgspec.Struct):

@@ -63,8 +63,9 @@ def answer(ask: Ask) -> Answer:
     if not 1 <= number <= 128:
         raise Refusal(400, "n must be from 1 to 128", param="n")
     question = last_user_text(call.messages)
-    replies = [_reply(ask, call, question, choice) for choice in range(number)]
     prompt_tokens = sum(count(message.text) for message in call.messages)
+    ask.check_window(prompt_tokens, _limit(call))
+    replies = [_reply(ask, call, question, choice) for choice in range(number)]
     base: dict[str, Any] = {"id": ask.id("chatcmpl-"), "object": "chat.completion.chunk"}
     base |= {"created": CREATED, "model": ask.model, "system_fingerprint": "fp_sim"}
     if call.stream:
@@ -82,15 +83,33 @@ def answer(ask: Ask) -> Answer:
 def _reply(ask: Ask, call: ChatRequest, question: str, choice: int) -> _Reply:
     function = _forced_function(call)
     if function is None:
-        limit = call.max_tokens if call.max_completion_tokens is None else call.max_completion_tokens
-        pieces, cut = ask.reply(question, limit, choice)
-        return _Reply(pieces, "length" if cut else "stop")
+        pieces, cut = ask.reply(question, _limit(call), choice)
+        return _Reply(_rest(ask, call, pieces), "length" if cut else "stop")
     key = digest(ask.seed, ask.base, question, choice, function.name)
     text = encode(_arguments(function, key)).decode()
     fragments = [text[at : at + _FRAGMENT] for at in range(0, len(text), _FRAGMENT)]
     return _Reply(
         fragments, "tool_calls", {"id": f"call_{key[:24]}", "type": "function", "name": function.name}
     )
+
+
+def _limit(call: ChatRequest) -> int | None:
+    return call.max_tokens if call.max_completion_tokens is None else call.max_completion_tokens
+
+
+def _rest(ask: Ask, call: ChatRequest, pieces: list[str]) -> list[str]:
+    """What is left of the reply behind a last message of the assistant, if the model goes on with one."""
+    last = call.messages[-1]
+    if last.role != "assistant" or ask.fault.prefill is None:
+        return pieces
+    if ask.fault.prefill == "refuse":
+        said = "Cannot continue a final message of the assistant"
+        raise Refusal(400, said, code="invalid_prefill", param="messages")
+    text = "".join(pieces)
+    if not text.startswith(last.text):
+        return pieces
+    first, *others = text.removeprefix(last.text).split(" ")
+    return [piece for piece in (first, *(f" {word}" for word in others)) if piece]
 
 
 def _forced_function(call: ChatRequest) -> Function | None:

@@ -29,8 +29,9 @@ def answer(ask: Ask) -> Answer:
     number = 1 if call.n is None else call.n
     if not prompts or not 1 <= number <= 128:
         raise Refusal(400, "a prompt and an n from 1 to 128 are needed", param="n" if prompts else "prompt")
-    replies = [ask.reply(prompt, call.max_tokens, choice) for prompt in prompts for choice in range(number)]
     prompt_tokens = sum(map(count, prompts))
+    ask.check_window(prompt_tokens, call.max_tokens)
+    replies = [ask.reply(prompt, call.max_tokens, choice) for prompt in prompts for choice in range(number)]
     base: dict[str, Any] = {
         "id": ask.id("cmpl-"),
         "object": "text_completion",

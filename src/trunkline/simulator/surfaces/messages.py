@@ -24,8 +24,9 @@ def answer(ask: Ask) -> Answer:
     call = ask.decode(MessagesRequest)
     if not call.messages:
         raise Refusal(400, "messages: at least one message is required", param="messages")
-    pieces, cut = ask.reply(last_user_text(call.messages), call.max_tokens)
     read = count(Message("system", call.system).text) + sum(count(message.text) for message in call.messages)
+    ask.check_window(read, call.max_tokens)
+    pieces, cut = ask.reply(last_user_text(call.messages), call.max_tokens)
     stop = "max_tokens" if cut else "end_turn"
     message: dict[str, Any] = {
         "id": ask.id("msg_"),

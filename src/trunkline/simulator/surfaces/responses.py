@@ -23,8 +23,9 @@ def answer(ask: Ask) -> Answer:
     """Answer one request."""
     call = ask.decode(ResponsesRequest)
     messages = [Message("user", call.input)] if isinstance(call.input, str) else call.input
-    pieces, cut = ask.reply(last_user_text(messages), call.max_output_tokens)
     read = sum(count(message.text) for message in messages) + count(call.instructions or "")
+    ask.check_window(read, call.max_output_tokens)
+    pieces, cut = ask.reply(last_user_text(messages), call.max_output_tokens)
     usage: dict[str, Any] = {"input_tokens": read, "input_tokens_details": {"cached_tokens": 0}}
     usage |= {"output_tokens": len(pieces), "output_tokens_details": {"reasoning_tokens": 0}}
     usage["total_tokens"] = read + len(pieces)
