@@ -69,9 +69,14 @@ class RetryPolicy(msgspec.Struct, frozen=True, gc=False):
 
 
 class BackendState:
-    """What all targets of one backend share. `limit`: calls at once, 0 for any number."""
+    """What all targets of one backend share. `limit`: calls at once, 0 for any number.
 
-    __slots__ = ("breaker", "draining", "health", "inflight", "limit", "name", "retry", "targets")
+    `max_queue`: calls that may wait for one of these places (engine/waiting.py holds them).
+    """
+
+    __slots__ = (
+        "breaker", "draining", "health", "inflight", "limit", "max_queue", "name", "retry", "targets",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -81,12 +86,14 @@ class BackendState:
         breaker: BreakerSettings = BreakerSettings(),  # noqa: B008 - frozen
         health: HealthSettings = HealthSettings(),  # noqa: B008 - frozen
         limit: int = 0,
+        max_queue: int = 0,
     ) -> None:
         self.name = name
         self.retry = retry
         self.breaker = Breaker(breaker)
         self.health = Health(health)
         self.limit = limit
+        self.max_queue = max_queue
         self.inflight = 0
         self.draining = False
         self.targets: list[Target] = []
