@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from trunkline.errors import CONNECT_TIMEOUT, MALFORMED, RESET, Answer, Fault
 from trunkline.net.dns import ConnectFailed
-from trunkline.net.http1_client import ClientConnection, Receiver
+from trunkline.net.http1_client import ClientConnection
 from trunkline.net.pool import Pool
+from trunkline.net.receiver import Receiver
 from trunkline.wire.head import Headers, ResponseHead
 
 if TYPE_CHECKING:
@@ -77,19 +78,19 @@ async def fetch(
     try:
         async with asyncio.timeout(timeout):
             head = upstream.question(method, target, headers or [])
-            length = b"content-length: %d\r\n" % len(body) if method == b"POST" else b""
-            answer: Answer | Fault = Fault(RESET, "nothing was asked")
-            for _ in range(2):
-                authorization = await upstream.authorization()
-                if isinstance(authorization, Fault):
-                    return authorization
-                question = b"%b%b%b\r\n" % (head, authorization, length)
-                answer = await _ask(upstream.probes, question, body, MAX_ANSWER)
-                refused = isinstance(answer, Answer) and answer.status == 401
-                # A token that was revoked is renewed once, as for calls.
-                if not (refused and upstream.oauth is not None and upstream.oauth.invalidate(authorization)):
-                    break
-            return answer
+            end = b"content-length: %d\r\n\r\n" % len(body) if method == b"POST" else b"\r\n"
+            authorization = await upstream.authorization()
+            if isinstance(authorization, Fault):
+                return authorization
+            answer = await _ask(upstream.probes, head + authorization + end, body, MAX_ANSWER)
+            refused = isinstance(answer, Answer) and answer.status == 401
+            if not refused or upstream.oauth is None or not upstream.oauth.invalidate(authorization):
+                return answer
+            # The token was revoked: it is renewed once, as for calls.
+            authorization = await upstream.authorization()
+            if isinstance(authorization, Fault):
+                return authorization
+            return await _ask(upstream.probes, head + authorization + end, body, MAX_ANSWER)
     except TimeoutError:
         return Fault(CONNECT_TIMEOUT, f"no answer within {timeout:g} s")
 
