@@ -10,7 +10,7 @@ Errors of upstreams reach clients unchanged, so nothing is masked that is no sec
 import json
 import re
 from collections.abc import Iterator
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from trunkline.routing.backend import BackendSettings
 
@@ -63,11 +63,12 @@ _OPEN_QUERY = ("api-version", "beta")
 
 def secrets_of(settings: BackendSettings) -> tuple[bytes, ...]:
     """The secrets in a backend's settings, in all spellings that bodies and messages have."""
-    found = dict.fromkeys(secret for secret in _written(settings) if not _is_word(secret))
+    found = dict.fromkeys(secret for secret in written(settings) if not _is_word(secret))
     return tuple(dict.fromkeys(spelling for secret in found for spelling in _spellings(secret)))
 
 
-def _written(settings: BackendSettings) -> Iterator[str]:
+def written(settings: BackendSettings) -> Iterator[str]:
+    """What stands where secrets do in a backend's settings; also empty values and placeholders."""
     yield settings.api_key
     yield settings.client_secret or ""
     for name, value in settings.headers.items():
@@ -75,7 +76,8 @@ def _written(settings: BackendSettings) -> Iterator[str]:
             yield value
             yield value.rpartition(" ")[2]  # of `Bearer k`: an upstream quotes the key alone
     for url in (settings.url, settings.token_url or ""):
-        for name, _, value in (part.partition("=") for part in urlsplit(url).query.split("&")):
+        query = url.partition("#")[0].partition("?")[2]
+        for name, _, value in (part.partition("=") for part in query.split("&")):
             if name.lower() not in _OPEN_QUERY:
                 yield from (value, unquote(value))
 

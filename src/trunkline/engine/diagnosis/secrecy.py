@@ -1,6 +1,7 @@
 """What a diagnosis must not show: every secret that the settings hold, in whatever form somebody quotes it back.
 
-Owns collecting secrets and taking them out of text. Does not own the text.
+Owns taking secrets out of text. Does not own the text, nor which settings of a backend are secret
+(engine/secrets.py); but here the login of a proxy is one too, and so is what looks like a key in a URL's path.
 
 An upstream that refuses a key may quote it whole, cut off, in other case, percent-encoded or escaped. So a secret is
 not looked for as it is: whatever shares `RUN` characters in a row with one is masked, as far as it does. Shorter
@@ -12,9 +13,10 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from trunkline.config.model import Settings
+from trunkline.engine.secrets import written
 from trunkline.net.proxy import Proxy
 from trunkline.routing.backend import BackendSettings
 
@@ -101,11 +103,7 @@ def secrets_of_proxy(proxy: Proxy) -> Iterator[str]:
 
 
 def _of_backend(backend: BackendSettings) -> Iterator[str]:
-    yield backend.api_key
-    yield backend.client_secret or ""
-    for value in backend.headers.values():
-        yield value
-        yield value.rpartition(" ")[2]  # `Bearer KEY`
+    yield from written(backend)
     for url in (backend.url, backend.token_url or "", backend.proxy or ""):
         yield from _of_url(url)
 
@@ -120,9 +118,6 @@ def _of_url(url: str) -> Iterator[str]:
         yield unquote(credentials)
         yield credentials.partition(":")[2]
     yield from (part for part in parts.path.split("/") if len(part) >= _LONG_SEGMENT)
-    for name, value in parse_qsl(parts.query):
-        if name.lower() != "api-version":
-            yield value
 
 
 def _folded(text: str) -> str:

@@ -69,7 +69,7 @@ def test_the_secrets_of_settings() -> None:
                 url="http://h/path-that-is-a-secret-too/v1?code=query-secret-1&api-version=2024-06-01",
                 api_key="api-key-0123",
                 client_secret="client-secret-0123",
-                headers={"Authorization": "Bearer header-0123"},
+                headers={"Authorization": "Bearer header-0123", "User-Agent": "everybody/1"},
                 proxy="user:proxy-pass-0123@proxy:3128",
                 token_url="http://[",
             )
@@ -81,7 +81,8 @@ def test_the_secrets_of_settings() -> None:
         *("client-secret-0123", "header-0123", "proxy-pass-0123", "user:proxy-pass-0123"),
     ):
         assert secrets.conceal(f"({secret})") == f"({MASK})", secret
-    assert secrets.conceal("2024-06-01 at proxy:3128") == "2024-06-01 at proxy:3128"
+    open_text = "2024-06-01 at proxy:3128 by everybody/1"
+    assert secrets.conceal(open_text) == open_text
 
 
 def test_the_secrets_of_a_proxy() -> None:
