@@ -1,17 +1,21 @@
 """The gateway as a process that is looked at from outside: memory, descriptors, gauges, log.
 
-Owns starting it with settings and asking what it holds. Does not own load (crowd.py) nor upstreams: those are the
-simulator's, or sockets that a test opens.
+Owns starting it with settings, asking what it holds, and the life of an upstream that a test writes by hand. Does not
+own load (crowd.py), nor what such an upstream does; most are the simulator's.
 """
 
+import abc
 import contextlib
 import http.client
 import json
 import re
+import socket
+import ssl
+import threading
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.e2e.processes import Trunkline
 
@@ -110,6 +114,42 @@ def gateway(
         running.trunkline.stop()
     assert running.complaints() == []
     assert running.trunkline.process.returncode == code
+
+
+class StubServer(abc.ABC):
+    """An upstream on a thread of its own, one connection after the other, until the block ends."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        port: int = self.listening.getsockname()[1]
+        self.url = f"{'http' if context is None else 'https'}://127.0.0.1:{port}"
+        self._context = context
+        self._thread = threading.Thread(target=self._accept)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self.listening.close()
+
+    @abc.abstractmethod
+    def serve(self, sock: socket.socket) -> None:
+        """What it does with a connection, which is closed afterwards."""
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                accepted, _ = self.listening.accept()
+            except OSError:
+                return
+            accepted.settimeout(PATIENCE)
+            if self._context is not None:
+                accepted = self._context.wrap_socket(accepted, server_side=True)
+            with accepted:
+                self.serve(accepted)
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:

@@ -7,18 +7,17 @@ that what any transfer needs once (buffers, TLS, code that is loaded) is there b
 import contextlib
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import pytest
 import trustme
 
 from tests.endurance.crowd import chat
-from tests.endurance.harness import PATIENCE, GatewayProcess, gateway
+from tests.endurance.harness import PATIENCE, GatewayProcess, StubServer, gateway
 from trunkline.simulator.app import SimulatorThread
 
 MIB = 1024 * 1024
@@ -96,7 +95,7 @@ def test_a_quarter_gigabyte_of_events_to_a_slow_reader(
 
 def test_a_gigabyte_to_a_slow_upstream(wire: Wire, tmp_path: Path) -> None:
     with (
-        SlowUpstream(wire) as upstream,
+        SlowUpstream(wire.upstream_context) as upstream,
         gateway(tmp_path, upstream.url, wire.server | {"max_body": "2GiB"}, **wire.backend) as running,
     ):
         upload(wire, running, 64 * MIB)
@@ -171,38 +170,10 @@ def upload(wire: Wire, running: GatewayProcess, size: int) -> None:
         assert answer.endswith(b'{"read":%d}' % size)
 
 
-class SlowUpstream:
+class SlowUpstream(StubServer):
     """Reads bodies in bursts, checks their pattern, and answers how much it has read."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._context = wire.upstream_context
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        port: int = self._listening.getsockname()[1]
-        self.url = f"{'https' if self._context else 'http'}://localhost:{port}"
-        self._thread = threading.Thread(target=self._serve)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-        self._listening.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                accepted, _ = self._listening.accept()
-            except OSError:
-                return
-            accepted.settimeout(PATIENCE)
-            if self._context is not None:
-                accepted = self._context.wrap_socket(accepted, server_side=True)
-            with accepted:
-                self._take(accepted)
-
-    def _take(self, sock: socket.socket) -> None:
+    def serve(self, sock: socket.socket) -> None:
         got = b""
         while b"\r\n\r\n" not in got:
             got += sock.recv(4096)

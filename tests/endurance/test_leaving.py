@@ -7,16 +7,14 @@ and the middle one must be of the same kind: no sweep, no timeout stands between
 import select
 import socket
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from tests.endurance.crowd import RESET_ON_CLOSE, chat
-from tests.endurance.harness import PATIENCE, GatewayProcess, eventually, gateway
+from tests.endurance.harness import PATIENCE, GatewayProcess, StubServer, eventually, gateway
 from trunkline.simulator.app import SimulatorThread
 
 BAR = 0.1
@@ -160,33 +158,16 @@ def unread_by(port: int, peer: int) -> int:
     return 0
 
 
-class DeafUpstream:
+class DeafUpstream(StubServer):
     """Accepts, reads nothing, and notes when each connection is closed."""
 
     def __init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        super().__init__()
+        self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.closed: list[float] = []
-        self._thread = threading.Thread(target=self._serve)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-        self._listening.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                accepted, _ = self._listening.accept()
-            except OSError:
-                return
-            with accepted:
-                watch = select.poll()
-                watch.register(accepted, _LEFT)
-                if watch.poll(PATIENCE * 1000):
-                    self.closed.append(time.monotonic())
+    def serve(self, sock: socket.socket) -> None:
+        watch = select.poll()
+        watch.register(sock, _LEFT)
+        if watch.poll(PATIENCE * 1000):
+            self.closed.append(time.monotonic())
