@@ -21,10 +21,12 @@ from trunkline.net.url import parse_base_url
 from trunkline.providers.base import Profile
 from trunkline.providers.registry import close_names, find
 from trunkline.routing.backend import TimeoutSettings
+from trunkline.routing.health import HealthSettings
 
 _NAME = re.compile(r"[!-+\--.0-~]+")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+_PATH = re.compile(r"/[!-~]*")
 _VISIBLE = re.compile(r"[!-~]*")
 # These frame the message or name its place: the gateway writes them itself (RFC 9110 section 7.6.1).
 _OWN_HEADERS = frozenset(
@@ -156,6 +158,9 @@ class Assembler:
                 parse_proxy(proxy)
             except ValueError as error:
                 said.error("proxy", str(error).removeprefix("`proxy`: "))
+        health = values.get("health")
+        if isinstance(health, HealthSettings) and health.path and not _PATH.fullmatch(health.path):
+            said.error("health", "its path must start with / and be visible ASCII, like /health")
         headers = values.get("headers")
         if not isinstance(headers, dict):
             return

@@ -19,8 +19,9 @@ from trunkline.config.backends import Assembler, settle_names
 from trunkline.config.bind import INVALID, Binder, Report, entry
 from trunkline.config.model import AdminSettings, DiscoverySettings, FileSettings, Loaded, Settings
 from trunkline.config.parse import parse_file
+from trunkline.config.routing import check_routing
 from trunkline.config.shapes import Shape, collect
-from trunkline.config.tree import Mapping, Node, Scalar, Sequence, is_null, replaced
+from trunkline.config.tree import Mapping, Node, Scalar, Sequence, is_null, replaced, value_at
 from trunkline.errors import ConfigError
 from trunkline.net.egress import EgressSettings, Named, rules_of
 from trunkline.net.listener import ServerSettings
@@ -80,7 +81,9 @@ def _assemble(shape: Shape, environ: Environ[str, str], base: Path, report: Repo
         items={key: item for key, item in root.items.items() if key != "backends"}, where=root.where
     )
     values: dict[str, Any] = Binder(environ, base, report).fields(rest, FileSettings, "")
+    before = len(report.errors)
     backends = _backends(shape, environ, base, report)
+    complete = len(report.errors) == before
     if INVALID in values.values():
         return None
     from_file: list[KeySettings] = values.get("keys", [])
@@ -88,7 +91,7 @@ def _assemble(shape: Shape, environ: Environ[str, str], base: Path, report: Repo
     _check_keys(keys, root, report)
     if keys and any(backend.forward_authorization for backend in backends):
         report.error(
-            _place(root, "keys") if from_file else environment.OWN_KEY,
+            value_at(root, "keys") if from_file else environment.OWN_KEY,
             "keys and a backend with forward_authorization (as TARGET_BASE_URL makes one) exclude each other: "
             "the clients' keys for this gateway would be sent to the upstream",
         )
@@ -104,6 +107,8 @@ def _assemble(shape: Shape, environ: Environ[str, str], base: Path, report: Repo
         **{name: values[name] for name in _AS_READ if name in values},
     )
     _check_ports(settings, root, report)
+    if complete:  # otherwise targets seem to name backends that are not there
+        check_routing(settings, root, report)
     return settings
 
 
@@ -111,7 +116,7 @@ def _with_sound_networks(egress: EgressSettings, root: Mapping, report: Report) 
     try:
         rules_of(egress, Named.LOCALLY)
     except ConfigError as error:
-        report.error(_place(root, "egress"), str(error))
+        report.error(value_at(root, "egress"), str(error))
     return egress
 
 
@@ -149,7 +154,7 @@ def _with_own_key(keys: list[KeySettings], environ: Environ[str, str], report: R
 
 
 def _check_keys(keys: list[KeySettings], root: Mapping, report: Report) -> None:
-    where = _place(root, "keys")
+    where = value_at(root, "keys")
     for at, item in enumerate(keys):
         if not _VISIBLE.fullmatch(item.key):
             report.error(where, f"keys: the key of `{item.name}` holds a blank or a character outside ASCII")
@@ -164,12 +169,12 @@ def _check_ports(settings: Settings, root: Mapping, report: Report) -> None:
     server, admin = settings.server, settings.admin
     if not is_loopback(admin.host):
         report.error(
-            _place(root, "admin", "host"),
+            value_at(root, "admin", "host"),
             f"admin.host: must be loopback, not {admin.host!r}: the admin port has no key yet",
         )
     if server.port and server.port == admin.port:
         report.error(
-            _place(root, "admin", "port"), f"admin.port: {admin.port} is the port of `server` already"
+            value_at(root, "admin", "port"), f"admin.port: {admin.port} is the port of `server` already"
         )
 
 
@@ -181,10 +186,10 @@ def _with_tls_files(server: ServerSettings, root: Mapping, base: Path, report: R
             continue
         path = base / written
         if not path.is_file():
-            report.error(_place(root, "server", field), f"server.{field}: there is no file {path}")
+            report.error(value_at(root, "server", field), f"server.{field}: there is no file {path}")
         server = structs.replace(server, **{field: str(path)})
     if server.tls_key_path is not None and server.tls_cert_path is None:
-        report.error(_place(root, "server", "tls_key_path"), "server.tls_key_path: needs tls_cert_path too")
+        report.error(value_at(root, "server", "tls_key_path"), "server.tls_key_path: needs tls_cert_path too")
     return server
 
 
@@ -204,14 +209,3 @@ def _position(line: str) -> tuple[int, int]:
     """Sorts reported lines as they stand in the file; what comes from elsewhere goes first."""
     match = _POSITION.search(line)
     return (int(match[1]), int(match[2])) if match else (0, 0)
-
-
-def _place(root: Mapping, *keys: str) -> str:
-    """The position of a value, or of the nearest thing around it that is written."""
-    node: Node = root
-    for key in keys:
-        found = entry(node, key)
-        if found is None:
-            break
-        node = found.node
-    return node.where

@@ -54,6 +54,36 @@ def is_null(node: Node) -> bool:
     return isinstance(node, Scalar) and node.plain and node.text in _NULLS
 
 
+def value_at(root: Node, *path: str | int) -> str:
+    """The position of a value by keys and indexes, or of the nearest thing around it that is written."""
+    node = root
+    for step in path:
+        below = _below(node, step)
+        if below is None:
+            break
+        node = below.node
+    return node.where
+
+
+def key_at(root: Node, *path: str | int) -> str:
+    """The same, but of the key that names the value."""
+    node, where = root, root.where
+    for step in path:
+        below = _below(node, step)
+        if below is None:
+            break
+        node, where = below.node, below.where
+    return where
+
+
+def _below(node: Node, step: str | int) -> Entry | None:
+    if isinstance(node, Mapping) and isinstance(step, str):
+        return node.items.get(step)
+    if isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
+        return Entry(where=node.items[step].where, node=node.items[step])
+    return None
+
+
 def replaced(node: Node, keys: list[str], value: Scalar) -> Node:
     """A copy with one value set, lists addressed by index. Raises ConfigError where the path leads nowhere."""
     if not keys:

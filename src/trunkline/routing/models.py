@@ -9,16 +9,23 @@ used, so `"gpt-*"` with `targets: [{backend: openai}]` passes each of these name
 """
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from itertools import islice
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-from trunkline.routing.plan import is_glob
+from trunkline.errors import Fault
+from trunkline.routing.backend import BackendSettings
+from trunkline.routing.plan import MAX_COMPARED, Plan, is_glob
 
 Strategy = Literal["priority", "round_robin", "weighted", "least_busy", "latency", "cost"]
+Place: TypeAlias = tuple[str | int, ...]
+"""Keys and list indexes on the way from a block of the configuration to a value in it."""
+
+MAX_NAME = 256  # characters; names are shown in headers, logs and lists
 
 
 class TargetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,38 +94,82 @@ class PublicModels:
         return list(self._exact)
 
 
-def problems(
-    settings: dict[str, ModelSettings], backends: Collection[str], known: Collection[str] | None = None
-) -> Iterator[tuple[str, str]]:
-    """What is wrong: the place (`chat.targets[0].backend`) and the words.
+class KnownModels:
+    """Which models there are, as far as the configuration tells: of `models:`, and of the backends."""
 
-    `known`: the models that backends are configured with, None if they may have any.
-    """
+    def __init__(self, models: PublicModels, backends: list[BackendSettings]) -> None:
+        self._models = models
+        self._plan = Plan(backends)
+
+    def __repr__(self) -> str:
+        return f"<KnownModels {', '.join(self._names())}>"
+
+    def has(self, name: str) -> bool:
+        """Whether there may be such a model: where a backend's list has to be asked for, it may have any."""
+        return self._models.find(name) is not None or not isinstance(self._plan.candidates(name), Fault)
+
+    def hint(self, name: str) -> str:
+        """`; did you mean ...?` or nothing."""
+        return close_hint(name, self._names())
+
+    def _names(self) -> list[str]:
+        return [*self._models.names(), *self._plan.all_names()]
+
+
+def problems(
+    settings: dict[str, ModelSettings], backends: list[BackendSettings]
+) -> Iterator[tuple[Place, str]]:
+    """What is wrong: the place, like `("chat", "targets", 0, "backend")`, and the words."""
     models = PublicModels(settings)
+    known = KnownModels(models, backends)
+    called = {backend.name for backend in backends}
     taken: dict[str, str] = {}
     for name, item in settings.items():
+        if why := bad_name(name):
+            yield (name,), why
         if not item.targets:
-            yield f"{name}.targets", "names no target"
+            yield (name, "targets"), "names no target"
         for at, target in enumerate(item.targets):
-            if target.backend not in backends:
-                hint = _close(target.backend, backends)
-                yield f"{name}.targets[{at}].backend", f"no backend is called `{target.backend}`{hint}"
+            if target.backend not in called:
+                hint = close_hint(target.backend, [backend.name for backend in backends])
+                yield (name, "targets", at, "backend"), f"no backend is called `{target.backend[:100]}`{hint}"
+            if target.model and (why := bad_name(target.model)):
+                yield (name, "targets", at, "model"), why
         for at, alias in enumerate(item.aliases):
             owner = alias if alias in settings else taken.setdefault(alias, name)
-            if owner != name or alias == name:
-                yield f"{name}.aliases[{at}]", f"`{alias}` is the model `{owner}` already"
-        others = [(f"fallbacks[{at}]", other) for at, other in enumerate(item.fallbacks)]
+            if why := bad_name(alias):
+                yield (name, "aliases", at), why
+            elif owner != name or alias == name:
+                yield (name, "aliases", at), f"`{alias}` is the model `{owner}` already"
+        others: list[tuple[Place, str]] = [
+            ((name, "fallbacks", at), other) for at, other in enumerate(item.fallbacks)
+        ]
         if item.context_fallback is not None:
-            others.append(("context_fallback", item.context_fallback))
+            others.append(((name, "context_fallback"), item.context_fallback))
         for place, other in others:
             found = models.find(other)
-            if found is not None and found[0] == name:
-                yield f"{name}.{place}", "is the model itself"
-            elif found is None and known is not None and other not in known:
-                hint = _close(other, [*models.names(), *known])
-                yield f"{name}.{place}", f"no model is called `{other}`{hint}"
+            if why := bad_name(other):
+                yield place, why
+            elif is_glob(other):
+                yield place, "must be one model, not several"
+            elif found is not None and found[0] == name:
+                yield place, "is the model itself"
+            elif not known.has(other):
+                yield place, f"no model is called `{other[:100]}`{known.hint(other)}"
 
 
-def _close(name: str, names: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)
+def bad_name(name: str) -> str:
+    """What is wrong with the name of a model, or nothing."""
+    if not name:
+        return "is an empty name"
+    if len(name) > MAX_NAME:
+        return f"is a name of more than {MAX_NAME} characters"
+    if name != name.strip():
+        return "has a blank at one end of its name"
+    return "" if name.isprintable() else "has a character in its name that cannot be printed"
+
+
+def close_hint(name: str, names: Iterable[str]) -> str:
+    """`; did you mean ...?` with the name that is most like it, or nothing."""
+    close = difflib.get_close_matches(name[:100], list(islice(names, MAX_COMPARED)), n=1)
     return f"; did you mean `{close[0]}`?" if close else ""

@@ -16,11 +16,13 @@ import msgspec
 from msgspec import Meta
 
 from trunkline.routing.asked import Asked
+from trunkline.routing.models import KnownModels, Place, bad_name
 from trunkline.routing.plan import is_glob
 
 _Count = Annotated[int, Meta(ge=0)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SPAN = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\s*-\s*(?:([01]?[0-9]|2[0-3]):([0-5][0-9])|(24):(00))")
 
 
@@ -84,7 +86,7 @@ class Rule:
     def __init__(self, settings: RuleSettings, place: int) -> None:
         self.place = place
         self.use = settings.use
-        self._for = settings.for_
+        self._settings = settings
         when = self._when = settings.when
         self._any = [word.casefold() for word in when.contains_any]
         self._all = [word.casefold() for word in when.contains_all]
@@ -97,7 +99,7 @@ class Rule:
 
     def concerns(self, model: str) -> bool:
         """Whether it is for requests for this model."""
-        return self._for is None or any(model == name or fnmatchcase(model, name) for name in self._for)
+        return _is_for(self._settings, model)
 
     def matches(self, view: View) -> bool:
         """Whether all its conditions hold."""
@@ -178,20 +180,63 @@ def parse_span(text: str) -> tuple[int, int]:
     return int(match[1]) * 60 + int(match[2]), int(hours) * 60 + int(minutes)
 
 
-def problems(settings: list[RuleSettings], known: Collection[str] | None) -> Iterator[tuple[str, str]]:
-    """What is wrong: the place (`[0].use`) and the words. `known`: all models, None if there may be any."""
+def problems(settings: list[RuleSettings], known: KnownModels) -> Iterator[tuple[Place, str]]:
+    """What is wrong: the place, like `(0, "use")`, and the words."""
     for at, item in enumerate(settings):
-        if known is not None and item.use not in known:
-            yield f"[{at}].use", f"no model is called `{item.use}`"
-        if is_glob(item.use):
-            yield f"[{at}].use", "must be one model, not several"
+        when = item.when
+        if why := bad_name(item.use):
+            yield (at, "use"), why
+        elif is_glob(item.use):
+            yield (at, "use"), "must be one model, not several"
+        elif not known.has(item.use):
+            yield (at, "use"), f"no model is called `{item.use[:100]}`{known.hint(item.use)}"
         if item.for_ == []:
-            yield f"[{at}].for", "is empty, so the rule is for no model"
-        if item.when.time is not None:
+            yield (at, "for"), "is empty, so the rule is for no model"
+        if when.time is not None:
             try:
-                parse_span(item.when.time)
+                begin, end = parse_span(when.time)
             except ValueError as error:
-                yield f"[{at}].when.time", str(error)
+                yield (at, "when", "time"), str(error)
+            else:
+                if begin == end:
+                    yield (at, "when", "time"), "ends when it begins; the whole day is 00:00-24:00"
+        for field, words in (("contains_any", when.contains_any), ("contains_all", when.contains_all)):
+            if "" in words:
+                yield (at, "when", field, words.index("")), "is empty, and so is in every text"
+        for name in when.headers:
+            if not _TOKEN.fullmatch(name):
+                yield (at, "when", "headers", name), "is not the name of a header"
+
+
+def doubts(settings: list[RuleSettings], known: KnownModels) -> Iterator[tuple[Place, str]]:
+    """What works but is hardly meant: rules that nothing reaches, and models that nothing but rules with `when` has."""
+    always = [at for at, item in enumerate(settings) if item.when == WhenSettings()]
+    for at, item in enumerate(settings):
+        first = next((one for one in always if one < at and _covers(settings[one], item)), None)
+        if first is not None:
+            yield (at,), f"is never asked: rule [{first}] before it always matches"
+    told: set[str] = set()
+    for at, item in enumerate(settings):
+        for place, name in enumerate(item.for_ or ()):
+            if name in told or is_glob(name) or known.has(name):
+                continue
+            told.add(name)
+            if not any(_is_for(settings[one], name) for one in always):
+                words = (
+                    "is a model of rules only, and all of them have `when`: a call that matches none gets 404"
+                )
+                yield (at, "for", place), f"`{name[:100]}` {words}"
+
+
+def _is_for(rule: RuleSettings, model: str) -> bool:
+    return rule.for_ is None or any(model == name or fnmatchcase(model, name) for name in rule.for_)
+
+
+def _covers(rule: RuleSettings, other: RuleSettings) -> bool:
+    """Whether it is for each model that the other one is for."""
+    if rule.for_ is None or other.for_ is None:
+        return rule.for_ is None
+    return all(_is_for(rule, name) for name in other.for_)
 
 
 def _header_fits(value: bytes | None, glob: str) -> bool:

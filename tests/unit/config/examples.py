@@ -157,8 +157,22 @@ backends:                                      # one upstream server or account 
     ssl_verify: true
     ca_bundle_path: null
     max_concurrency: null
+  - {name: azure, provider: azure, url: https://r.openai.azure.com, deployment_name: gpt-4, api_version: 2024-06-01,
+     client_id: ..., client_secret: ..., token_url: ..., token_scope: https://cognitiveservices.azure.com/.default}
+
+models:                                        # public names
+  chat:
+    targets: [{backend: vllm-a, model: llama3, weight: 3}, {backend: azure, model: gpt-4o}]
+    strategy: priority                         # (order written, or the targets' own `priority`)
+    fallbacks: [gpt-4o-mini]                   # other public models, tried when all targets fail
+    context_fallback: big-context              # for context overflow only
+    evict: false
+rules:                                         # content routing, first match wins
+  - {for: [auto], when: {contains_any: [code, programming]}, use: code-llama}
+  - {for: [auto], when: {max_chars: 50}, use: fast-model}
+  - {for: [auto], use: general-model}
 """,
-        [("vllm-a", "vllm", "http://vllm:8000")],
+        [("vllm-a", "vllm", "http://vllm:8000"), ("azure", "azure", "https://r.openai.azure.com")],
     ),
     "Azure by OAuth": (
         """{

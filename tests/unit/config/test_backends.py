@@ -252,6 +252,14 @@ def test_openai_is_strict_under_any_name_but_custom(text: str, strict: bool | No
                 )
             ],
         ),
+        (
+            "{url: 'http://h', health: {path: health}}",
+            ["f:1:27: b.health: its path must start with / and be visible ASCII, like /health"],
+        ),
+        (
+            '{url: "http://h", health: {path: "/a HTTP/1.1\\r\\nX: y"}}',
+            ["f:1:27: b.health: its path must start with / and be visible ASCII, like /health"],
+        ),
         ("just text", ["f:1:1: b: expected keys and values, not a single value"]),
     ],
 )

@@ -1,7 +1,7 @@
 import pytest
 
 from trunkline.config.parse import parse_yaml
-from trunkline.config.tree import Mapping, Node, Scalar, Sequence, is_null, replaced
+from trunkline.config.tree import Mapping, Node, Scalar, Sequence, is_null, key_at, replaced, value_at
 from trunkline.errors import ConfigError
 
 VALUE = Scalar(text="new", where="VARIABLE", literal=True)
@@ -53,6 +53,26 @@ def test_what_is_not_named_stays() -> None:
     after = replaced(root_of("a: {b: 1, c: [x, y]}"), ["a", "c", "0"], VALUE)
     assert at(after, "a", "b") == Scalar(text="1", where="f:1:8")
     assert at(after, "a", "c", 1) == Scalar(text="y", where="f:1:18")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key"),
+    [
+        ([], "f:1:1", "f:1:1"),
+        (["a"], "f:1:4", "f:1:1"),
+        (["a", "b.c"], "f:1:10", "f:1:5"),
+        (["a", "b.c", 1], "f:1:14", "f:1:14"),
+        (["a", "b.c", 2], "f:1:10", "f:1:5"),
+        (["a", "b.c", "x"], "f:1:10", "f:1:5"),
+        (["a", "b.c", 1, "x"], "f:1:14", "f:1:14"),
+        (["a", 0], "f:1:4", "f:1:1"),
+        (["x", "y"], "f:1:1", "f:1:1"),
+    ],
+)
+def test_a_place_is_that_of_the_nearest_thing_written(path: list[str | int], value: str, key: str) -> None:
+    root = root_of("a: {b.c: [x, y]}")
+    assert value_at(root, *path) == value
+    assert key_at(root, *path) == key
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,15 @@
 import msgspec
 import pytest
 
-from trunkline.routing.models import ModelSettings, PublicModels, TargetSettings, problems
+from trunkline.routing.backend import BackendSettings
+from trunkline.routing.models import (
+    KnownModels,
+    ModelSettings,
+    PublicModels,
+    TargetSettings,
+    close_hint,
+    problems,
+)
 
 
 def model(*backends: str, **more: object) -> ModelSettings:
@@ -39,8 +47,9 @@ def test_the_example_of_the_contract() -> None:
         ["gpt-4o-mini"],
         "big-context",
     )
-    assert not list(problems(DESIGN, ["vllm-a", "azure"], ["gpt-4o-mini", "big-context"]))
-    assert not list(problems(DESIGN, ["vllm-a", "azure"]))
+    known = backends(**{"vllm-a": ["llama3*"], "azure": ["gpt-4o-mini", "big-context"]})
+    assert not list(problems(DESIGN, known))
+    assert not list(problems(DESIGN, backends(**{"vllm-a": None, "azure": None})))
 
 
 @pytest.mark.parametrize("strategy", ["priority", "round_robin", "weighted", "least_busy", "latency", "cost"])
@@ -96,22 +105,84 @@ def test_an_alias_of_a_glob_means_the_name_that_was_asked_for() -> None:
     assert found[0] == "o1"
 
 
+def backends(**models: list[str] | None) -> list[BackendSettings]:
+    return [BackendSettings(name=name, url="http://h", models=own) for name, own in models.items()]
+
+
 def test_what_is_wrong_is_told_with_its_place() -> None:
     settings = {
         "a": model("vlm", aliases=["b", "x", "a"], fallbacks=["a", "x", "nobody", "c-1"]),
         "b": model("vllm", aliases=["x"], context_fallback="bb"),
         "c-*": ModelSettings(targets=[]),
-        "d": ModelSettings(targets=[TargetSettings(backend="vllm")], fallbacks=["backends-own"]),
+        "d": ModelSettings(
+            targets=[TargetSettings(backend="vllm")], fallbacks=["backends-own", "c-*", "c-2"]
+        ),
     }
-    assert list(problems(settings, ["vllm"], ["backends-own"])) == [
-        ("a.targets[0].backend", "no backend is called `vlm`; did you mean `vllm`?"),
-        ("a.aliases[0]", "`b` is the model `b` already"),
-        ("a.aliases[2]", "`a` is the model `a` already"),
-        ("a.fallbacks[0]", "is the model itself"),
-        ("a.fallbacks[1]", "is the model itself"),
-        ("a.fallbacks[2]", "no model is called `nobody`"),
-        ("b.aliases[0]", "`x` is the model `a` already"),
-        ("b.context_fallback", "no model is called `bb`; did you mean `b`?"),
-        ("c-*.targets", "names no target"),
+    assert list(problems(settings, backends(vllm=["backends-own"]))) == [
+        (("a", "targets", 0, "backend"), "no backend is called `vlm`; did you mean `vllm`?"),
+        (("a", "aliases", 0), "`b` is the model `b` already"),
+        (("a", "aliases", 2), "`a` is the model `a` already"),
+        (("a", "fallbacks", 0), "is the model itself"),
+        (("a", "fallbacks", 1), "is the model itself"),
+        (("a", "fallbacks", 2), "no model is called `nobody`"),
+        (("b", "aliases", 0), "`x` is the model `a` already"),
+        (("b", "context_fallback"), "no model is called `bb`; did you mean `b`?"),
+        (("c-*", "targets"), "names no target"),
+        (("d", "fallbacks", 1), "must be one model, not several"),
     ]
-    assert not [place for place, _ in problems(settings, ["vllm"]) if "nobody" in place or "bb" in place]
+    places = [place for place, _ in problems(settings, backends(vllm=["x"], any=None))]
+    assert ("a", "fallbacks", 2) not in places
+    assert ("b", "context_fallback") not in places
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("", "is an empty name"),
+        ("a" * 257, "is a name of more than 256 characters"),
+        (" a", "has a blank at one end of its name"),
+        ("a\u00a0", "has a blank at one end of its name"),
+        ("a\nb", "has a character in its name that cannot be printed"),
+        ("a\udc80", "has a character in its name that cannot be printed"),
+    ],
+)
+def test_names_can_be_shown(name: str, problem: str) -> None:
+    settings = {
+        name: ModelSettings(
+            targets=[TargetSettings(backend="b", model=name)], aliases=[name], fallbacks=[name]
+        )
+    }
+    of_name = [(name,), (name, "targets", 0, "model"), (name, "aliases", 0), (name, "fallbacks", 0)]
+    if not name:
+        of_name.remove((name, "targets", 0, "model"))
+    assert list(problems(settings, backends(b=None))) == [(place, problem) for place in of_name]
+
+
+@pytest.mark.parametrize("name", ["m", "a b", "Modell-Größe", "a" * 256, "org/model:tag@1", "*"])
+def test_other_names_are_good(name: str) -> None:
+    assert not list(problems({name: model("b")}, backends(b=None)))
+
+
+def test_fallbacks_may_form_a_loop() -> None:
+    settings = {
+        "a": model("b", fallbacks=["b"]),
+        "b": model("b", fallbacks=["a"], context_fallback="a"),
+        "g-*": model("b", fallbacks=["g-1"]),
+    }
+    assert not list(problems(settings, backends(b=["x"])))
+
+
+def test_known_are_the_models_of_the_file_and_of_backends() -> None:
+    known = KnownModels(PublicModels({"chat": model("b", aliases=["c-*"])}), backends(b=["own", "llama*"]))
+    names = ["chat", "c-1", "own", "llama3", "Own", "other"]
+    assert [known.has(name) for name in names] == [True, True, True, True, False, False]
+    assert known.hint("Own") == "; did you mean `own`?"
+    assert known.hint("zzz") == ""
+    assert repr(known) == "<KnownModels chat, own>"
+    assert KnownModels(PublicModels({}), backends(b=None)).has("other")
+
+
+def test_few_names_are_compared_and_of_long_ones_the_beginning() -> None:
+    many = [f"model-{number}" for number in range(5000)]
+    assert close_hint("model-4999x", many) != "; did you mean `model-4999`?"
+    assert close_hint("model-1" + "x" * 100_000, many) == ""

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from trunkline.routing.asked import Asked
-from trunkline.routing.rules import Rules, RuleSettings, View, first_match, parse_span, problems
+from trunkline.routing.backend import BackendSettings
+from trunkline.routing.models import KnownModels, PublicModels
+from trunkline.routing.rules import Rules, RuleSettings, View, doubts, first_match, parse_span, problems
 
 DESIGN: list[dict[str, Any]] = [
     {"for": ["auto"], "when": {"contains_any": ["code", "programming"]}, "use": "code-llama"},
@@ -140,16 +142,60 @@ def test_what_is_no_span(text: str) -> None:
         parse_span(text)
 
 
+def known(*names: str) -> KnownModels:
+    backend = BackendSettings(name="b", url="http://h", models=list(names) if names else None)
+    return KnownModels(PublicModels({}), [backend])
+
+
 def test_what_is_wrong_is_told_with_its_place() -> None:
-    wrong = settings({"for": [], "when": {"time": "9"}, "use": "a"}, {"use": "b-*"})
-    assert list(problems(wrong, ["a"])) == [
-        ("[0].for", "is empty, so the rule is for no model"),
-        ("[0].when.time", "expected a span like 09:00-17:30, not '9'"),
-        ("[1].use", "no model is called `b-*`"),
-        ("[1].use", "must be one model, not several"),
+    wrong = settings(
+        {"for": [], "when": {"time": "9"}, "use": "a"},
+        {"when": {"time": "09:00-9:00", "contains_any": ["x", ""], "contains_all": [""]}, "use": "b-*"},
+        {"when": {"headers": {"X-Team:": "*", "X-Team": "*"}}, "use": "model-b"},
+        {"use": " a"},
+    )
+    assert list(problems(wrong, known("a", "model-a"))) == [
+        ((0, "for"), "is empty, so the rule is for no model"),
+        ((0, "when", "time"), "expected a span like 09:00-17:30, not '9'"),
+        ((1, "use"), "must be one model, not several"),
+        ((1, "when", "time"), "ends when it begins; the whole day is 00:00-24:00"),
+        ((1, "when", "contains_any", 1), "is empty, and so is in every text"),
+        ((1, "when", "contains_all", 0), "is empty, and so is in every text"),
+        ((2, "use"), "no model is called `model-b`; did you mean `model-a`?"),
+        ((2, "when", "headers", "X-Team:"), "is not the name of a header"),
+        ((3, "use"), "has a blank at one end of its name"),
     ]
-    assert not list(problems(settings(*DESIGN), None))
-    assert not list(problems(settings({"when": {"time": "09:00-10:00"}, "use": "a"}), ["a"]))
+    assert not list(problems(settings(*DESIGN), known()))
+    assert not list(problems(settings({"when": {"time": "09:00-10:00"}, "use": "a"}), known("a")))
+
+
+NEVER = "is never asked: rule [0] before it always matches"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reached"),
+    [
+        ({}, {}, False),
+        ({}, {"for": ["a"], "when": {"tools": True}}, False),
+        ({"for": ["a", "b-*"]}, {"for": ["a", "b-1"]}, False),
+        ({"for": ["a"]}, {"for": ["a", "c"]}, True),
+        ({"for": ["a"]}, {}, True),
+        ({"when": {"stream": False}}, {}, True),
+    ],
+)
+def test_a_rule_behind_one_that_always_matches_is_doubtful(
+    first: dict[str, Any], second: dict[str, Any], reached: bool
+) -> None:
+    found = doubts(settings(first | {"use": "a"}, second | {"use": "a"}), known())
+    assert list(found) == ([] if reached else [((1,), NEVER)])
+
+
+def test_a_model_of_rules_only_needs_one_that_always_matches() -> None:
+    assert not list(doubts(settings(*DESIGN), known("x")))
+    assert not list(doubts(settings(*DESIGN[:2]), known()))
+    assert not list(doubts(settings({"for": ["a", "m*"], "when": {"tools": True}, "use": "a"}), known("a")))
+    words = "`auto` is a model of rules only, and all of them have `when`: a call that matches none gets 404"
+    assert list(doubts(settings(*DESIGN[:2]), known("x"))) == [((0, "for", 0), words)]
 
 
 @pytest.mark.parametrize(

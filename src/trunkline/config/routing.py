@@ -1,0 +1,50 @@
+"""The checks of `models:`, `rules:`, `router` and `breaker`, once all backends are known.
+
+Owns where in the file their mistakes are. Does not own the rules of models and rules themselves, which say what is
+wrong (`routing/models.py`, `routing/rules.py`).
+"""
+
+from trunkline.config.bind import Report
+from trunkline.config.model import Settings
+from trunkline.config.tree import Mapping, key_at, value_at
+from trunkline.routing import models, rules
+from trunkline.routing.models import Place
+
+_LONGEST_SHOWN = 60
+
+
+def check_routing(settings: Settings, root: Mapping, report: Report) -> None:
+    """Report what is wrong with them, and warn of what is hardly meant."""
+    known = models.KnownModels(models.PublicModels(settings.models), settings.backends)
+    for place, problem in models.problems(settings.models, settings.backends):
+        place = ("models", *place)
+        # The name of a model is a key, and has no value of its own.
+        where = key_at(root, *place) if len(place) == 2 else value_at(root, *place)
+        report.error(where, _line(place, problem))
+    for place, problem in rules.problems(settings.rules, known):
+        place = ("rules", *place)
+        report.error(value_at(root, *place), _line(place, problem))
+    if settings.router is None:
+        for place, doubt in rules.doubts(settings.rules, known):
+            place = ("rules", *place)
+            report.warn(value_at(root, *place), _line(place, doubt))
+    elif not _names_a_function(settings.router):
+        problem = f"expected `module:function`, not {settings.router[:_LONGEST_SHOWN]!r}"
+        report.error(value_at(root, "router"), _line(("router",), problem))
+    breaker = settings.breaker
+    if breaker.base_ejection > breaker.max_ejection:
+        problem = f"{breaker.base_ejection:g} is longer than breaker.max_ejection, {breaker.max_ejection:g}"
+        place = ("breaker", "base_ejection")
+        report.error(value_at(root, *place), _line(place, problem))
+
+
+def _names_a_function(text: str) -> bool:
+    module, colon, function = text.partition(":")
+    return bool(colon) and all(part.isidentifier() for name in (module, function) for part in name.split("."))
+
+
+def _line(place: Place, words: str) -> str:
+    """A message on one line, whatever names are in it."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part[:_LONGEST_SHOWN]}" for part in place)
+    line = f"{''.join(parts).removeprefix('.')}: {words}"
+    return line if line.isprintable() else line.encode("unicode_escape").decode()
