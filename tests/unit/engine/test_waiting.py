@@ -1,0 +1,387 @@
+"""engine/waiting.py: who gets a place, in which order, and who is refused."""
+
+from typing import Literal
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from trunkline.engine.waiting import WaitQueue
+from trunkline.errors import NO_BACKEND, Fault
+from trunkline.routing.target import BackendState, Target, Trial
+
+FOREVER = 1e9
+
+
+def backend(name: str = "a", *, limit: int = 1, max_queue: int = 100) -> BackendState:
+    state = BackendState(name, limit=limit, max_queue=max_queue)
+    Target(state, "m")
+    return state
+
+
+def begin(state: BackendState, times: int = 1) -> list[Trial]:
+    return [state.targets[0].begin(0.0) for _ in range(times)]
+
+
+class Caller:
+    """Takes a place at the first of its backends that has one."""
+
+    def __init__(self, *backends: BackendState) -> None:
+        self.backends = backends
+        self.wakes = 0
+        self.trial: Trial | None = None
+
+    def wake(self) -> None:
+        self.wakes += 1
+        free = next((state for state in self.backends if not state.full), None)
+        if free is not None:
+            self.trial = free.targets[0].begin(0.0)
+
+
+class Passer(Caller):
+    """Was woken, and does not want it any more."""
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+
+def give_back(queue: WaitQueue, trial: Trial, held: float = 1.0) -> None:
+    trial.end(None, 0.0)
+    queue.left(trial.target.backend, held)
+
+
+def crowd(queue: WaitQueue, number: int, *backends: BackendState) -> list[Caller]:
+    callers = [Caller(*backends) for _ in range(number)]
+    for caller in callers:
+        assert queue.enter(caller, backends, 0.0, FOREVER) is None
+    return callers
+
+
+def learned(queue: WaitQueue, state: BackendState, held: float) -> None:
+    queue.left(state, held)
+
+
+def test_places_go_to_those_who_wait_in_order() -> None:
+    queue, state = WaitQueue(), backend(limit=2)
+    trials = begin(state, 2)
+    first, second, third = crowd(queue, 3, state)
+    assert (len(queue), queue.waiting(state), repr(queue)) == (3, 3, "<WaitQueue: 3 waiting>")
+    give_back(queue, trials[0])
+    assert [caller.wakes for caller in (first, second, third)] == [1, 0, 0]
+    give_back(queue, trials[1])
+    assert [caller.wakes for caller in (first, second, third)] == [1, 1, 0]
+    assert (queue.waiting(state), state.inflight) == (1, 2)
+
+
+def test_who_stands_in_several_queues_gets_one_place() -> None:
+    queue, one, two = WaitQueue(), backend("a"), backend("b")
+    trials = begin(one) + begin(two)
+    both, later = Caller(one, two), Caller(two)
+    queue.enter(both, [one, two, one], 0.0, FOREVER)
+    queue.enter(later, [two], 0.0, FOREVER)
+    give_back(queue, trials[0])
+    assert (both.wakes, queue.waiting(one), queue.waiting(two)) == (1, 0, 1)
+    give_back(queue, trials[1])
+    assert (both.wakes, later.wakes, len(queue)) == (1, 1, 0)
+
+
+def test_a_place_that_is_not_taken_is_offered_to_the_next() -> None:
+    queue, state = WaitQueue(), backend()
+    (trial,) = begin(state)
+    passer, taker, last = Passer(), Caller(state), Caller(state)
+    for caller in (passer, taker, last):
+        queue.enter(caller, [state], 0.0, FOREVER)
+    give_back(queue, trial)
+    assert [caller.wakes for caller in (passer, taker, last)] == [1, 1, 0]
+    assert queue.waiting(state) == 1
+
+
+def test_a_place_taken_elsewhere_leaves_this_one_to_the_next() -> None:
+    queue, one, two = WaitQueue(), backend("a"), backend("b")
+    (trial,) = begin(two)
+    begin(one)
+    elsewhere, here = Caller(one), Caller(two)
+    queue.enter(elsewhere, [one, two], 0.0, FOREVER)
+    queue.enter(here, [two], 0.0, FOREVER)
+    one.inflight -= 1  # a place that nobody was told of
+    give_back(queue, trial)
+    assert (elsewhere.trial is not None, here.trial is not None) == (True, True)
+
+
+def test_who_is_woken_may_enter_again_and_is_not_offered_the_same_place_twice() -> None:
+    queue, state = WaitQueue(), backend()
+    (trial,) = begin(state)
+
+    class Stubborn(Caller):
+        def wake(self) -> None:
+            self.wakes += 1
+            queue.enter(self, [state], 0.0, FOREVER)
+
+    stubborn, taker = Stubborn(), Caller(state)
+    queue.enter(stubborn, [state], 0.0, FOREVER)
+    queue.enter(taker, [state], 0.0, FOREVER)
+    give_back(queue, trial)
+    assert (stubborn.wakes, taker.wakes, queue.waiting(state)) == (1, 1, 1)
+    assert taker.trial is not None
+    give_back(queue, taker.trial)
+    assert (stubborn.wakes, queue.waiting(state)) == (2, 1)
+
+
+def test_calls_that_end_as_they_are_woken_do_not_nest() -> None:
+    queue, state = WaitQueue(), backend(max_queue=5_000)
+    (trial,) = begin(state)
+
+    class Quick(Caller):
+        def wake(self) -> None:
+            super().wake()
+            assert self.trial is not None
+            give_back(queue, self.trial)
+
+    quick = [Quick(state) for _ in range(5_000)]  # deeper than the interpreter's stack
+    for caller in quick:
+        queue.enter(caller, [state], 0.0, FOREVER)
+    give_back(queue, trial)
+    assert {caller.wakes for caller in quick} == {1}
+    assert (len(queue), state.inflight) == (0, 0)
+
+
+def test_who_leaves_is_not_woken() -> None:
+    queue, state = WaitQueue(), backend()
+    (trial,) = begin(state)
+    first, second = crowd(queue, 2, state)
+    queue.leave(first)
+    queue.leave(first)
+    give_back(queue, trial)
+    assert (first.wakes, second.wakes, len(queue)) == (0, 1, 0)
+
+
+def test_deadlines_are_told_once() -> None:
+    queue, state = WaitQueue(), backend()
+    begin(state)
+    early, late = Caller(state), Caller(state)
+    assert queue.expired(0.0) == []
+    queue.enter(late, [state], 0.0, 9.0)
+    queue.enter(early, [state], 0.0, 5.0)
+    assert queue.expired(4.9) == []
+    assert queue.expired(5.0) == [early]
+    assert queue.expired(5.1) == []
+    assert queue.waiting(state) == 1
+    assert queue.expired(100.0) == [late]
+    assert len(queue) == 0
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
+    queue, state = WaitQueue(), backend(max_queue=2)
+    begin(state)
+    crowd(queue, 2, state)
+    fault = queue.enter(Caller(state), [state], 0.0, FOREVER)
+    assert isinstance(fault, Fault)
+    assert (fault.kind, fault.http_status, fault.error_code) == (NO_BACKEND, 503, "no_backend")
+    assert fault.retry_after == 1.0
+    assert "max_queue" in fault.message
+    assert (queue.waiting(state), queue.waiting(backend("never seen"))) == (2, 0)
+
+
+def test_a_backend_without_a_queue_refuses() -> None:
+    queue, state = WaitQueue(), backend(max_queue=0)
+    begin(state)
+    assert isinstance(queue.enter(Caller(state), [state], 0.0, FOREVER), Fault)
+    assert len(queue) == 0
+
+
+def test_the_other_queue_is_entered_where_one_is_full() -> None:
+    queue, one, two = WaitQueue(), backend("a", max_queue=1), backend("b")
+    begin(one)
+    begin(two)
+    crowd(queue, 1, one)
+    crowd(queue, 1, one, two)
+    assert (queue.waiting(one), queue.waiting(two)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("held", "ahead", "limit", "patience", "retry_after"),
+    [
+        (10.0, 3, 1, 30.0, None),
+        (10.0, 3, 1, 29.0, 30.0),
+        (10.0, 3, 2, 15.0, None),
+        (10.0, 3, 2, 14.0, 15.0),
+        (0.25, 3, 1, 0.5, 1.0),
+        (2.5, 3, 1, 1.0, 8.0),
+        (900.0, 3, 1, 600.0, 120.0),
+        (900.0, 0, 1, 0.0, None),
+        (900.0, 0, 1, -0.1, 1.0),
+    ],
+)
+def test_who_would_wait_too_long_is_refused_at_once(
+    held: float, ahead: int, limit: int, patience: float, retry_after: float | None
+) -> None:
+    queue, state = WaitQueue(), backend(limit=limit)
+    learned(queue, state, held)
+    begin(state, limit)
+    crowd(queue, ahead, state)
+    fault = queue.enter(Caller(state), [state], 100.0, 100.0 + patience)
+    assert (None if fault is None else fault.retry_after) == retry_after
+    assert queue.waiting(state) == ahead + (fault is None)
+
+
+def test_nobody_is_refused_for_a_wait_that_is_not_known() -> None:
+    queue, state = WaitQueue(), backend()
+    begin(state)
+    crowd(queue, 50, state)
+    assert queue.enter(Caller(state), [state], 0.0, 0.1) is None
+
+
+def test_those_who_stand_in_several_queues_count_for_a_part_in_each() -> None:
+    queue, one, two = WaitQueue(), backend("a"), backend("b")
+    for state in (one, two):
+        learned(queue, state, 10.0)
+        begin(state)
+    crowd(queue, 4, one, two)  # two of them at each: 20 s
+    assert queue.enter(Caller(one), [one], 0.0, 20.0) is None
+    assert isinstance(queue.enter(Caller(two), [two], 0.0, 19.0), Fault)
+
+
+def test_the_shortest_wait_of_all_backends_counts() -> None:
+    queue, slow, quick = WaitQueue(), backend("a"), backend("b")
+    learned(queue, slow, 100.0)
+    learned(queue, quick, 1.0)
+    begin(slow)
+    begin(quick)
+    crowd(queue, 5, slow)
+    crowd(queue, 5, quick)
+    assert queue.enter(Caller(slow, quick), [slow, quick], 0.0, 6.0) is None
+
+
+def test_the_average_follows_what_calls_take_now() -> None:
+    queue, state = WaitQueue(), backend()
+    for _ in range(60):
+        learned(queue, state, 100.0)
+    for _ in range(60):
+        learned(queue, state, 1.0)
+    begin(state)
+    crowd(queue, 1, state)
+    assert queue.enter(Caller(state), [state], 0.0, 2.0) is None
+
+
+def test_no_backend_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        WaitQueue().enter(Caller(), [], 0.0, FOREVER)
+
+
+class Model(RuleBasedStateMachine):
+    """Three backends, callers that take, pass or end at once, and what must hold for them."""
+
+    trials = Bundle("trials")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = WaitQueue()
+        self.backends = [
+            backend("a", limit=1, max_queue=2),
+            backend("b", limit=2, max_queue=3),
+            backend("c", limit=1, max_queue=1),
+        ]
+        self.now = 0.0
+        self.arrivals = 0
+        self.standing: list[ModelCaller] = []
+        self.running: list[Trial] = []
+
+    def arrive(self, caller: "ModelCaller") -> None:
+        free = [state for state in caller.backends if not state.full]
+        if free:
+            caller.take(free[0])
+            return
+        room = [s for s in caller.backends if self.queue.waiting(s) < s.max_queue]
+        fault = self.queue.enter(caller, caller.backends, self.now, caller.deadline)
+        if fault is None:
+            self.arrivals += 1
+            caller.number = self.arrivals
+            caller.stands_at = room
+            self.standing.append(caller)
+        else:
+            assert fault.retry_after is not None
+            assert 1.0 <= fault.retry_after <= 120.0
+
+    @rule(
+        where=st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True),
+        patience=st.floats(0.0, 20.0),
+        mood=st.sampled_from(["takes", "takes", "takes", "passes", "ends at once"]),
+    )
+    def call(
+        self, where: list[int], patience: float, mood: Literal["takes", "passes", "ends at once"]
+    ) -> None:
+        backends = [self.backends[index] for index in where]
+        self.arrive(ModelCaller(self, backends, self.now + patience, mood))
+
+    @rule(target=trials, index=st.integers(0, 9))
+    def pick(self, index: int) -> int:
+        return index
+
+    @rule(index=consumes(trials), held=st.floats(0.0, 10.0))
+    def end(self, index: int, held: float) -> None:
+        if index < len(self.running):
+            self.give_back(self.running[index], held)
+
+    def give_back(self, trial: Trial, held: float) -> None:
+        self.running.remove(trial)
+        trial.end(None, self.now)
+        self.queue.left(trial.target.backend, held)
+
+    @rule(index=st.integers(0, 5))
+    def leave(self, index: int) -> None:
+        if index < len(self.standing):
+            self.queue.leave(self.standing.pop(index))
+
+    @rule(seconds=st.floats(0.0, 5.0))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        late = [caller for caller in self.standing if caller.deadline <= self.now]
+        assert self.queue.expired(self.now) == late
+        self.standing = [caller for caller in self.standing if caller not in late]
+
+    @invariant()
+    def no_place_is_lost(self) -> None:
+        for state in self.backends:
+            assert state.full or not self.queue.waiting(state), state
+            assert state.inflight <= state.limit
+
+    @invariant()
+    def queues_hold_who_stands_there_and_no_more_than_they_may(self) -> None:
+        assert len(self.queue) == len(self.standing)
+        for state in self.backends:
+            there = [caller for caller in self.standing if state in caller.stands_at]
+            assert self.queue.waiting(state) == len(there) <= state.max_queue
+
+
+class ModelCaller:
+    def __init__(self, model: Model, backends: list[BackendState], deadline: float, mood: str) -> None:
+        self.model = model
+        self.backends = backends
+        self.deadline = deadline
+        self.mood = mood
+        self.number = 0
+        self.stands_at: list[BackendState] = []
+
+    def __repr__(self) -> str:
+        return f"<{self.number} {self.mood}>"
+
+    def take(self, state: BackendState) -> None:
+        self.model.running.append(state.targets[0].begin(self.model.now))
+
+    def wake(self) -> None:
+        model = self.model
+        assert self in model.standing, "woken, but it does not stand anywhere"
+        model.standing.remove(self)
+        free = [state for state in self.backends if not state.full]
+        offered = [state for state in self.stands_at if not state.full]
+        assert offered, "woken without a free place"
+        for state in offered:
+            before = [one for one in model.standing if state in one.stands_at and one.number < self.number]
+            assert before == [], "somebody stood before it"
+        if self.mood != "passes":
+            self.take(free[0])
+        if self.mood == "ends at once":
+            model.give_back(model.running[-1], 0.1)
+
+
+TestModel = Model.TestCase
