@@ -62,6 +62,14 @@ def open_to(candidate: Candidate, now: float, allowed: Allowed | None) -> bool:
     return (target.usable or target.why(now) is None) and (allowed is None or allowed(candidate))
 
 
+def first_open(order: Sequence[Candidate], now: float, allowed: Allowed | None) -> Candidate | None:
+    """The first of an order that can be asked like any other."""
+    for candidate in order:
+        if open_to(candidate, now, allowed):
+            return candidate
+    return None
+
+
 def slow_one(candidates: Sequence[Candidate], now: float, allowed: Allowed | None) -> Candidate | None:
     """The first of those that are sound but slow: they stand behind the others of their model."""
     for candidate in candidates:

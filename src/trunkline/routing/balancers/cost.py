@@ -6,7 +6,7 @@ order written.
 
 from collections.abc import Sequence
 
-from trunkline.routing.balancers.base import Allowed, Candidate, Rng, open_to
+from trunkline.routing.balancers.base import Allowed, Candidate, Rng, first_open
 
 _UNKNOWN = float("inf")
 
@@ -19,10 +19,7 @@ class Cost:
 
     def pick(self, rng: Rng, now: float, allowed: Allowed | None = None) -> Candidate | None:
         """The cheapest that can be asked."""
-        for candidate in self._order:
-            if open_to(candidate, now, allowed):
-                return candidate
-        return None
+        return first_open(self._order, now, allowed)
 
     def score(self, candidate: Candidate, now: float) -> float:
         """Its price."""

@@ -5,7 +5,7 @@ Lower priority first, equal ones in the order written. It remembers nothing.
 
 from collections.abc import Sequence
 
-from trunkline.routing.balancers.base import Allowed, Candidate, Rng, open_to
+from trunkline.routing.balancers.base import Allowed, Candidate, Rng, first_open
 
 
 class Priority:
@@ -17,10 +17,7 @@ class Priority:
 
     def pick(self, rng: Rng, now: float, allowed: Allowed | None = None) -> Candidate | None:
         """The first that can be asked."""
-        for candidate in self._order:
-            if open_to(candidate, now, allowed):
-                return candidate
-        return None
+        return first_open(self._order, now, allowed)
 
     def score(self, candidate: Candidate, now: float) -> float:
         """Its place in the order."""

@@ -12,7 +12,7 @@ missed. Weight 0 gets nothing as long as another can be asked.
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 
-from trunkline.routing.balancers.base import Allowed, Candidate, Rng, open_to
+from trunkline.routing.balancers.base import Allowed, Candidate, Rng, first_open, open_to
 
 
 class Weighted:
@@ -46,7 +46,7 @@ class Weighted:
             heappush(due, (at + step, index))
         if found is not None:
             return found
-        return next((candidate for candidate in self._idle if open_to(candidate, now, allowed)), None)
+        return first_open(self._idle, now, allowed)
 
     def score(self, candidate: Candidate, now: float) -> float:
         """When its next turn is due, in turns of weight 1."""

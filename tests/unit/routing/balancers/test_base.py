@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.routing.world import candidates, eject, fault, target
 from trunkline import errors
-from trunkline.routing.balancers.base import Candidate, open_to, slow_one
+from trunkline.routing.balancers.base import Candidate, first_open, open_to, slow_one
 from trunkline.routing.models import Strategy
 from trunkline.routing.route import BALANCERS
 
@@ -23,6 +23,14 @@ def test_open_to_what_is_usable_and_allowed() -> None:
     eject(one.target, 0.0)
     assert not open_to(one, 1.0, None)
     assert open_to(one, 5.0, None)
+
+
+def test_the_first_open_one_of_an_order() -> None:
+    a, b, c = candidates(3)
+    eject(c.target, 0.0)
+    assert first_open([c, b, a], 1.0, None) is b
+    assert first_open([c, b, a], 1.0, lambda one: one is a) is a
+    assert first_open([c], 1.0, None) is first_open([], 1.0, None) is None
 
 
 def test_the_slow_ones_stand_behind() -> None:
