@@ -179,7 +179,10 @@ class RequestHeads:
 
 
 class ResponseHeads:
-    """As `RequestHeads`, for the answers of one backend."""
+    """As `RequestHeads`, for the answers of one backend.
+
+    The look-up is written in both: a call would cost as much as its lines, and every request would pay for two.
+    """
 
     def __init__(self) -> None:
         self._known: dict[bytes, ResponseHead] = {}
