@@ -11,6 +11,7 @@ from trunkline.cli.serve import config_option
 
 if TYPE_CHECKING:
     from trunkline.config.model import Settings
+    from trunkline.routing.models import ModelSettings
 
 
 @click.command()
@@ -24,7 +25,8 @@ def check(config: Path | None, json: bool) -> None:
 
     errors: list[str] = []
     warnings: list[str] = []
-    summary = ""
+    lines: list[str] = []
+    models: dict[str, ModelSettings] = {}
     try:
         loaded = load(config or discover(Path()), os.environ)
     except ConfigError as error:
@@ -39,17 +41,49 @@ def check(config: Path | None, json: bool) -> None:
         except ConfigError as error:
             warnings.append(str(error))
         errors = _errors_of_ways(loaded.settings)
-        summary = f"{len(loaded.settings.backends)} backends, {len(loaded.settings.keys)} keys, from {loaded.source}"
+        models = loaded.settings.models
+        lines = _summary(loaded.settings, loaded.source)
     if json:
-        _print_json(errors, warnings)
+        _print_json(errors, warnings, models)
     else:
         for error in errors:
             print(error, file=sys.stderr)
         for warning in warnings:
             print(f"warning: {warning}", file=sys.stderr)
         if not errors:
-            print(f"ok: {summary}")
+            print("\n".join(lines))
     sys.exit(2 if errors else 0)
+
+
+def _summary(settings: "Settings", source: str) -> list[str]:
+    """What there is: the numbers, then one line per public model."""
+    backends = {backend.name: backend for backend in settings.backends}
+    counts = [f"{len(backends)} backends", f"{len(settings.keys)} keys"]
+    if settings.models:
+        counts.append(f"{len(settings.models)} models")
+    if settings.rules:
+        counts.append(f"{len(settings.rules)} rules")
+    lines = [f"ok: {', '.join(counts)}, from {source}"]
+    for name, item in settings.models.items():
+        targets = list(item.targets)
+        if item.strategy == "priority":
+            targets.sort(key=lambda target: 99 if target.priority is None else target.priority)
+        shown: list[str] = []
+        for target in targets:
+            weight = backends[target.backend].weight if target.weight is None else target.weight
+            times = f" x {weight:g}" if item.strategy in ("weighted", "least_busy") else ""
+            shown.append(f"{target.backend}/{target.model or name}{times}")
+        more = "".join(
+            f"; {words} {', '.join(names)}"
+            for words, names in (
+                ("then", item.fallbacks),
+                ("too long:", [item.context_fallback] if item.context_fallback else []),
+                ("also", item.aliases),
+            )
+            if names
+        )
+        lines.append(f"{name} ({item.strategy}): {', '.join(shown)}{more}")
+    return lines
 
 
 def _errors_of_ways(settings: "Settings") -> list[str]:
@@ -79,8 +113,8 @@ def _errors_of_ways(settings: "Settings") -> list[str]:
     return errors
 
 
-def _print_json(errors: list[str], warnings: list[str]) -> None:
+def _print_json(errors: list[str], warnings: list[str], models: "dict[str, ModelSettings]") -> None:
     import msgspec  # noqa: PLC0415 - loaded by this verb only
 
-    answer = {"ok": not errors, "errors": errors, "warnings": warnings}
+    answer = {"ok": not errors, "errors": errors, "warnings": warnings, "models": models}
     print(msgspec.json.format(msgspec.json.encode(answer)).decode())

@@ -33,7 +33,11 @@ def file_schema() -> dict[str, Any]:
     own = {
         key: value for key, value in definitions["FileSettings"]["properties"].items() if key != "backends"
     }
-    definitions["OneBackend"] = entry | {"title": "OneBackend", "properties": own | entry["properties"]}
+    both = {"models": _either(entry["properties"]["models"], own["models"])}  # a list is the backend's
+    definitions["OneBackend"] = entry | {
+        "title": "OneBackend",
+        "properties": own | entry["properties"] | both,
+    }
     return {
         "$schema": _DIALECT,
         "title": "Trunkline configuration",
@@ -43,7 +47,7 @@ def file_schema() -> dict[str, Any]:
 
 
 def _with_references(definition: dict[str, Any]) -> dict[str, Any]:
-    """A struct's schema in which numbers and truth values may be references too."""
+    """A struct's schema in which numbers, truth values and words to choose from may be references too."""
     properties = {
         name: _either(schema, _REFERENCE) if _is_typed(schema) else schema
         for name, schema in definition["properties"].items()
@@ -53,7 +57,9 @@ def _with_references(definition: dict[str, Any]) -> dict[str, Any]:
 
 def _is_typed(schema: dict[str, Any]) -> bool:
     branches: list[dict[str, Any]] = schema.get("anyOf", [schema])
-    return any(branch.get("type") in ("integer", "number", "boolean") for branch in branches)
+    return any(
+        "enum" in branch or branch.get("type") in ("integer", "number", "boolean") for branch in branches
+    )
 
 
 def _either(schema: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

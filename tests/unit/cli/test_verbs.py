@@ -192,10 +192,51 @@ def test_check_speaks_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         "ok": False,
         "errors": ["config.yaml:1:6: url: must start with http:// or https://"],
         "warnings": [],
+        "models": {},
     }
     (tmp_path / "config.yaml").write_text(GOOD)
     assert code_of("check", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"ok": True, "errors": [], "warnings": []}
+    assert json.loads(capsys.readouterr().out) == {
+        "ok": True,
+        "errors": [],
+        "warnings": [],
+        "models": {},
+    }
+
+
+MODELS = """backends:
+  - {name: a, url: "http://a", weight: 2}
+  - {name: b, url: "http://b"}
+models:
+  chat:
+    targets: [{backend: a, model: llama3}, {backend: b, priority: 1}]
+    fallbacks: [spread, gpt-x]
+    context_fallback: big
+    aliases: [gpt-4]
+  spread: {strategy: weighted, targets: [{backend: a}, {backend: b, weight: 0.5}]}
+  "gpt-*": {targets: [{backend: b}]}
+rules: [{for: [auto], use: chat}]
+"""
+
+
+def test_check_shows_the_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "trunkline.yaml").write_text(MODELS)
+    assert code_of("check") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "ok: 2 backends, 0 keys, 3 models, 1 rules, from trunkline.yaml",
+        "chat (priority): b/chat, a/llama3; then spread, gpt-x; too long: big; also gpt-4",
+        "spread (weighted): a/spread x 2, b/spread x 0.5",
+        "gpt-* (priority): b/gpt-*",
+    ]
+    assert code_of("check", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["models"]) == ["chat", "spread", "gpt-*"]
+    assert found["models"]["chat"]["targets"][0] == {
+        "backend": "a",
+        "model": "llama3",
+        "weight": None,
+        "priority": None,
+    }
 
 
 def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from trunkline.config.model import OUTSIDE, BackendEntry, FileSettings
 from trunkline.config.schema import file_schema
+from trunkline.routing.models import ModelSettings
 
 
 def properties(name: str) -> dict[str, Any]:
@@ -35,12 +36,24 @@ def test_a_backend_has_its_aliases_and_nothing_that_does_not_work() -> None:
     } <= names
     assert not names & (set(OUTSIDE[BackendEntry].planned) | OUTSIDE[BackendEntry].no_effect)
     assert not set(properties("FileSettings")) & set(OUTSIDE[FileSettings].planned)
+    assert not set(properties("ModelSettings")) & set(OUTSIDE[ModelSettings].planned)
 
 
 def test_one_backend_may_stand_at_the_root_beside_the_file_s_own_keys() -> None:
     names = set(properties("OneBackend"))
     assert {"url", "config", "server", "admin", "keys"} <= names
     assert "backends" not in names
+
+
+def test_models_at_the_root_are_a_backend_s_list_or_the_file_s() -> None:
+    branches = properties("OneBackend")["models"]["anyOf"]
+    assert [branch["type"] for branch in branches] == ["array", "null", "object"]
+    assert branches[2]["additionalProperties"] == {"$ref": "#/$defs/ModelSettings"}
+    assert properties("FileSettings")["models"]["type"] == "object"
+
+
+def test_a_key_is_called_as_files_call_it() -> None:
+    assert list(properties("RuleSettings")) == ["for", "when", "use"]
 
 
 def test_sizes_are_numbers_texts_or_references() -> None:
@@ -59,4 +72,5 @@ def test_numbers_and_truth_values_may_be_references() -> None:
     reference = {"type": "string", "pattern": r"\$\{"}
     assert reference in properties("BackendEntry")["ssl_verify"]["anyOf"]
     assert reference in properties("TimeoutSettings")["first_token"]["anyOf"]
+    assert reference in properties("ModelSettings")["strategy"]["anyOf"]
     assert "anyOf" not in properties("BackendEntry")["url"]
