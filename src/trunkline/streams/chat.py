@@ -5,6 +5,7 @@ tells without a decode that a chunk says nothing new. Does not own what all stre
 """
 
 import re
+from collections.abc import Callable
 
 import msgspec
 
@@ -27,7 +28,7 @@ class ChatInspector(StreamInspector):
     it is JSON because the first was, and says nothing new because the text is all that differs.
     """
 
-    __slots__ = ("_done", "_learned", "_lessons", "_open", "_seen", "_tail", "frame")
+    __slots__ = ("_done", "_learned", "_lessons", "_open", "_seen", "_tail", "frame", "keep")
 
     def __init__(self, include_usage: bool = True) -> None:
         super().__init__(include_usage)
@@ -40,6 +41,8 @@ class ChatInspector(StreamInspector):
         self.frame: tuple[bytes, bytes, int] | None = None
         """What stands around the text of a content event, behind it with the CRLF of a chunk, and the length of both;
         None: decode the next."""
+        self.keep: Callable[[bytes], object] | None = None
+        """Is given the plain text of each event that `repeats`: the bytes inside the frame."""
 
     def repeats(self, data: bytes) -> bool:
         """Whether `data`, read at the boundary of a chunk, is one chunk with one event that says nothing new.
@@ -64,6 +67,8 @@ class ChatInspector(StreamInspector):
         ):
             # This frame has paid for its lesson: `created` may change every second for hours.
             self._lessons = 0
+            if self.keep is not None:
+                self.keep(data[start + len(before) : size - len(after)])
             return True
         return False
 
@@ -80,6 +85,8 @@ class ChatInspector(StreamInspector):
         ):
             self.events += 1
             out = data if self._chunk(data[6:-2], data) else b""
+            if self.fault is not None:
+                self.said, out = data, b""
         else:
             out = super().feed(data)
             # What was learned still holds, but only from where an event begins.
@@ -162,6 +169,9 @@ class ChatInspector(StreamInspector):
             and (chunk.choices is not None and len(chunk.choices) == 1)
             and chunk.timings is ABSENT
             and not present(chunk.usage)
+            # Text of another field would stand in the frame, and `keep` would not be given it.
+            and (delta := chunk.choices[0].delta) is not None
+            and not (delta.reasoning_content or delta.reasoning or delta.refusal)
         ):
             self._tail = event[end:]
             before, after = event[:start], self._tail + b"\r\n"

@@ -174,6 +174,34 @@ def test_the_spaces_of_pythons_json_are_known() -> None:
     assert inspector.repeats(framed(spaced[1]))
 
 
+@pytest.mark.parametrize("text", ["", " ", "other", "ä漢\U0001f600"])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_the_text_of_what_repeats_is_kept(text: str, separators: tuple[str, str]) -> None:
+    chunk = json.loads(WORD[6:])
+
+    def saying(text: str) -> bytes:
+        chunk["choices"][0]["delta"]["content"] = text
+        return event(json.dumps(chunk, separators=separators, ensure_ascii=False).encode())
+
+    kept: list[bytes] = []
+    inspector = ChatInspector()
+    inspector.keep = kept.append
+    inspector.feed(saying("first"))  # what is fed is not kept
+    assert [inspector.repeats(framed(saying(one))) for one in (text, 'a"b', "last")] == [True, False, True]
+    assert not inspector.repeats(framed(STOP))
+    assert kept == [text.encode(), b"last"]
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "refusal"])
+def test_what_says_more_than_its_content_does_not_repeat(field: str) -> None:
+    both = delta(content="x", **{field: "y"})
+    inspector = ChatInspector()
+    inspector.feed(both)
+    assert not inspector.repeats(framed(both))
+    inspector.feed(delta(content="x", **{field: ""}))
+    assert inspector.repeats(framed(delta(content="z", **{field: ""})))
+
+
 def test_nothing_repeats_after_a_fault() -> None:
     for error in ERRORS:
         inspector = learned()
