@@ -17,9 +17,8 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from trunkline.errors import Fault
 from trunkline.routing.backend import BackendSettings
-from trunkline.routing.plan import MAX_COMPARED, Plan, is_glob
+from trunkline.routing.plan import MAX_COMPARED, is_glob
 
 Strategy = Literal["priority", "round_robin", "weighted", "least_busy", "latency", "cost"]
 Place: TypeAlias = tuple[str | int, ...]
@@ -99,21 +98,26 @@ class KnownModels:
 
     def __init__(self, models: PublicModels, backends: list[BackendSettings]) -> None:
         self._models = models
-        self._plan = Plan(backends)
+        self._any = any(backend.models is None for backend in backends)
+        names = dict.fromkeys(name for backend in backends for name in backend.models or ())
+        self._globs = [name for name in names if is_glob(name)]
+        self._exact = {name: None for name in (*models.names(), *names) if not is_glob(name)}
 
     def __repr__(self) -> str:
-        return f"<KnownModels {', '.join(self._names())}>"
+        return f"<KnownModels {', '.join(self._exact)}>"
 
     def has(self, name: str) -> bool:
-        """Whether there may be such a model: where a backend's list has to be asked for, it may have any."""
-        return self._models.find(name) is not None or not isinstance(self._plan.candidates(name), Fault)
+        """Whether there may be such a model: a backend whose list has to be asked for may have any."""
+        return (
+            self._any
+            or name in self._exact
+            or self._models.find(name) is not None
+            or any(fnmatchcase(name, glob) for glob in self._globs)
+        )
 
     def hint(self, name: str) -> str:
         """`; did you mean ...?` or nothing."""
-        return close_hint(name, self._names())
-
-    def _names(self) -> list[str]:
-        return [*self._models.names(), *self._plan.all_names()]
+        return close_hint(name, self._exact)
 
 
 def problems(
