@@ -194,12 +194,14 @@ def test_the_text_of_what_repeats_is_kept(text: str, separators: tuple[str, str]
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "refusal"])
 def test_what_says_more_than_its_content_does_not_repeat(field: str) -> None:
-    both = delta(content="x", **{field: "y"})
+    more: dict[str, Any] = {field: "y"}
+    none: dict[str, Any] = {field: ""}
+    both = delta(content="x", **more)
     inspector = ChatInspector()
     inspector.feed(both)
     assert not inspector.repeats(framed(both))
-    inspector.feed(delta(content="x", **{field: ""}))
-    assert inspector.repeats(framed(delta(content="z", **{field: ""})))
+    inspector.feed(delta(content="x", **none))
+    assert inspector.repeats(framed(delta(content="z", **none)))
 
 
 def test_nothing_repeats_after_a_fault() -> None:
