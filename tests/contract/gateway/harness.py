@@ -241,6 +241,9 @@ async def running(
                 "headers": {"x-sim-fault": spec} if spec else {},
                 "timeouts": TimeoutSettings(**(timeouts or {})),
                 "api_key": api_key,
+                # Repeats and splices have suites of their own (tests/failover); here each attempt is looked at.
+                "max_retries": 0,
+                "on_cut": "error",
             }
             settings.append(BackendSettings(**(values | ((backends or [])[index : index + 1] or [{}])[0])))
         gateway = Gateway(
