@@ -188,6 +188,8 @@ CUT = _row("cut", _U, 502, "upstream_error", _API)
 INCOMPLETE = _row("incomplete_stream", _U, 502, "upstream_error", _API)
 EMPTY_STREAM = _row("empty_stream", _U, 502, "upstream_error", _API)
 MALFORMED = _row("malformed", _U, 502, "upstream_error", _API)
+DIVERGED = _row("diverged", _U, 502, "upstream_error", _API)
+POOL_FULL = _row("pool_full", _BUSY, 503, "overloaded", _API)
 
 # The gateway itself.
 NO_BACKEND = _row("no_backend", Blame.GATEWAY, 503, "no_backend", _API)

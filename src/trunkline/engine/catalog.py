@@ -13,7 +13,7 @@ import msgspec
 from trunkline.providers.model_list import ListedModel
 from trunkline.providers.model_names import ModelNames, names_of
 from trunkline.providers.model_traits import UNKNOWN, Traits
-from trunkline.routing.backend import BackendSettings
+from trunkline.routing.backend import BackendSettings, CapabilitySettings
 from trunkline.routing.plan import Plan, default_names, is_glob
 
 Entry = dict[str, Any]
@@ -35,7 +35,7 @@ class Known(msgspec.Struct):
 
 
 class Catalog:
-    """The lists of all backends of one config snapshot. `on_change` is called when candidates may have changed."""
+    """The lists of all backends of one config snapshot. `on_change`: candidates, or what models can do, may differ."""
 
     def __init__(self, backends: list[BackendSettings], plan: Plan, on_change: Callable[[], None]) -> None:
         self.known = [Known() for _ in backends]
@@ -65,7 +65,7 @@ class Catalog:
         if names != known.names:
             known.names = names
             self._plan.learn(index, names)
-            self._on_change()
+        self._on_change()
         return True
 
     def failed(self, index: int, error: str, now: float) -> None:
@@ -79,6 +79,7 @@ class Catalog:
         if known.told.get(model) != traits:
             known.told = known.told | {model: traits}
             self._entries = None
+            self._on_change()
 
     def traits(self, index: int, model: str) -> Traits:
         """What a backend's model can do: as configured, else as the server says, its list before its other answers."""
@@ -87,7 +88,7 @@ class Catalog:
         for name in sorted(configured, key=lambda name: name != model):  # its own name before globs
             if name == model or fnmatchcase(model, name):
                 said = configured[name]
-                found = found.or_else(Traits(said.context_window, said.tools, said.vision, said.json_schema))
+                found = found.or_else(_traits(said))
         known = self.known[index]
         if not known.models or known.names is None:
             return found
@@ -142,3 +143,7 @@ class Catalog:
         if window is not None:
             entry.setdefault("context_length", window)
         return entry
+
+
+def _traits(said: CapabilitySettings) -> Traits:
+    return Traits(said.context_window, said.tools, said.vision, said.json_schema, said.reasoning)

@@ -1,7 +1,6 @@
 """The end of an answer that went wrong.
 
-Owns what a client is told: an ordinary error answer, or an error event in a stream it is reading. Does not own when
-that is (exchange.py).
+Owns what a client is told that was sent nothing: an error answer. Does not own when that is (exchange.py).
 """
 
 from typing import TYPE_CHECKING
@@ -10,9 +9,8 @@ from msgspec import structs
 
 from trunkline.engine.answer_head import answer_block, gateway_block
 from trunkline.engine.relay import Relay
-from trunkline.errors import ERROR_IN_STREAM, Fault
+from trunkline.errors import Fault
 from trunkline.wire.error_body import dialect_of, readable, render
-from trunkline.wire.values import SSE_SURFACES, Call
 
 # What describes a body that is not sent.
 _OF_BODY = frozenset((b"content-type", b"content-encoding", b"content-language", b"etag", b"last-modified"))
@@ -40,18 +38,9 @@ def error_answer(exchange: "Exchange", fault: Fault, relay: Relay | None) -> tup
             body = wrapped
     else:
         status = fault.http_status
-        if fault.kind is ERROR_IN_STREAM:  # its message has the upstream's own words
-            fault = structs.replace(fault, message=exchange.masked(fault.message.encode()).decode())
         body = render(fault, dialect_of(call.surface), call.request_id.decode())
         block = b"content-type: application/json\r\n" + gateway_block(exchange)
         if fault.retry_after is not None:
             block += b"retry-after: %d\r\n" % max(1, round(fault.retry_after))
     # The gateway has tried what there was to try: SDKs would try it all again (openai-python obeys this header).
     return status, block + b"x-should-retry: false\r\n" if status >= 400 else block, body
-
-
-def may_say_error(call: Call, relay: Relay | None, *, committed: bool) -> bool:
-    """Whether an error event can follow what the client has: a stream of events, and not in the middle of one."""
-    if call.surface not in SSE_SURFACES or (relay is not None and relay.mid_event):
-        return False
-    return not committed or (relay is not None and relay.is_event_stream)

@@ -6,11 +6,16 @@ Owns filling in `AttemptRecord` and `UsageRecord`. Does not own who reads them (
 from trunkline.engine.relay import Relay
 from trunkline.errors import Fault
 from trunkline.policy.record import AttemptRecord, UsageRecord
+from trunkline.routing.faults import row_of
 from trunkline.wire.values import Call
+
+CHARS_PER_TOKEN = 4
+"""Of English text; an estimate until somebody counts."""
 
 
 def attempt_record(
     backend: str,
+    model: str,
     tried_at: float,
     relay: Relay | None,
     fault: Fault | None,
@@ -18,11 +23,16 @@ def attempt_record(
     *,
     stale_retry: bool,
     notes: tuple[str, ...],
+    call: Call,
 ) -> AttemptRecord:
     """The record of one attempt; without a relay it ended before anything was sent."""
     name = "" if fault is None else fault.kind.name
     if relay is None:
-        return AttemptRecord(backend, tried_at, 0.0, 0.0, now, 0, name, stale_retry, 0, notes)
+        return AttemptRecord(backend, tried_at, 0.0, 0.0, now, 0, name, stale_retry, 0, notes, model)
+    usage = relay.usage(call.surface)
+    maybe_billed = 0
+    if fault is not None and usage is None and row_of(fault).billed:
+        maybe_billed = max(len(call.body) // CHARS_PER_TOKEN, 1)
     return AttemptRecord(
         backend,
         tried_at,
@@ -34,12 +44,14 @@ def attempt_record(
         stale_retry,
         relay.bytes_in + relay.forwarded,
         notes,
+        model,
+        usage,
+        maybe_billed,
     )
 
 
 def usage_record(
     call: Call,
-    backend: str,
     attempts: tuple[AttemptRecord, ...],
     relay: Relay | None,
     fault: Fault | None,
@@ -51,15 +63,16 @@ def usage_record(
 ) -> UsageRecord:
     """The record of one call. `times`: it came, the head of its answer was sent (0.0: never), it was over."""
     started, head_at, ended = times
+    last = attempts[-1] if attempts else None
     return UsageRecord(
         call.request_id.decode(),
         call.key,
         call.surface,
         call.model,
         call.stream,
-        backend,
+        last.backend if last is not None else "",
         attempts,
-        None if relay is None else relay.usage(call.surface),
+        last.usage if last is not None else None,
         status or (fault.http_status if fault is not None else 0),
         "" if fault is None else fault.kind.name,
         started,

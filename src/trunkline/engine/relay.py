@@ -8,23 +8,21 @@ Everything happens in the callback that brought the bytes (DESIGN section 3, pus
 `exchange.settled`: None when the answer is on its way whole, else the fault.
 """
 
-import time
 from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
 from trunkline.engine.answer_head import EVENTS, JSON, Derived, derive
-from trunkline.engine.whole import check_empty, check_json
-from trunkline.errors import CUT, ERROR_IN_200, ERROR_IN_STREAM, MALFORMED, Answer, Fault
+from trunkline.engine.whole import check_empty, check_json, refusal
+from trunkline.errors import CUT, DIVERGED, ERROR_IN_200, ERROR_IN_STREAM, MALFORMED, Fault
 from trunkline.net.http1_client import ClientConnection
-from trunkline.providers import overflow
-from trunkline.routing.faults import classify
 from trunkline.streams.inspect import INSPECTORS, ChatInspector, StreamInspector
+from trunkline.streams.splice import Splice
+from trunkline.streams.transcript import Transcript
 from trunkline.wire.encoding import BadEncodingError, Inflater
-from trunkline.wire.head import UNTIL_CLOSE, Headers, ResponseHead
+from trunkline.wire.head import UNTIL_CLOSE, ResponseHead
 from trunkline.wire.openai import ABSENT
-from trunkline.wire.retry_after import parse_retry_after
 from trunkline.wire.usage import Usage, parse_usage
 from trunkline.wire.values import SSE_SURFACES, Call
 
@@ -102,8 +100,12 @@ class Relay:
     _inspector: StreamInspector | None = None
     _inflater: Inflater | None = None
     _paused = False
-    said_error = False
-    """Whether the upstream told of the fault itself, in its stream."""
+    said = b""
+    """The event in which the upstream told of the fault itself, where it did."""
+    transcript: Transcript | None = None
+    """What the client is sent, where a cut could be mended."""
+    splice: Splice | None = None
+    """What this answer goes through where it goes on with another."""
     over_at = 0.0
     """When it was noticed that a stream had said its last word; 0.0: it has not."""
     forwarded = 0
@@ -132,6 +134,8 @@ class Relay:
             self.over_at = now
         forwarded = self.connection.forwarded
         if forwarded != self.forwarded and self._phase == _EVENTS:
+            if self.transcript is not None:
+                self.transcript.look()
             self.forwarded = forwarded
             self.last_at = now
 
@@ -232,6 +236,9 @@ class Relay:
         elif call.surface in SSE_SURFACES and call.method == b"POST" and is_page(head):
             self.fail(Fault(MALFORMED, "the upstream answered 200 with an HTML page; check `url`"))
             return
+        elif self.splice is not None:
+            self.fail(Fault(MALFORMED, _NO_EVENTS))
+            return
         else:
             self._phase = _RAW
             return
@@ -302,45 +309,56 @@ class Relay:
         assert inspector is not None
         out = inspector.feed(data)
         owner = self._owner
-        if inspector.fault is not None:
-            out = owner.masked(out)
         if owner.committed:
+            if self.splice is not None:
+                out = self.splice.feed(out)
+            elif self.transcript is not None and out:
+                self.transcript.events(out)
             if out:
                 owner.send(out)
             if inspector.fault is not None:
                 self._broke_off(inspector.fault)
+            elif self.splice is not None and self.splice.diverged:
+                self.fail(Fault(DIVERGED, "the second answer differs from what was sent of the first"))
             return
         if inspector.fault is not None and not inspector.content:
             self._broke_off(inspector.fault)
             return
         if out and not inspector.content and self._held_size + len(out) > MAX_HELD_EVENTS:
-            out = inspector.spare(
-                out
-            )  # a flood of comments must neither fill the memory nor pass for an answer
+            # A flood of comments must neither fill the memory nor pass for an answer.
+            out = inspector.spare(out)
         if out:
             self._held.append(out)
             self._held_size += len(out)
         if inspector.content or self._held_size > MAX_HELD_EVENTS:
-            owner.commit(self, None)
-            if held := self._take_held():
-                owner.send(held)
-            self._open_short_way(inspector)
-            if inspector.fault is not None:
-                self._broke_off(inspector.fault)
+            self._commit_events(inspector)
+
+    def _commit_events(self, inspector: StreamInspector) -> None:
+        self._owner.commit(self, None)
+        if held := self._take_held():
+            if self.transcript is not None:
+                self.transcript.events(held)
+            self._owner.send(held)
+        self._open_short_way(inspector)
+        if inspector.fault is not None:
+            self._broke_off(inspector.fault)
 
     def _broke_off(self, said: Fault) -> None:
         """The upstream reported an error inside its stream: it means what it would mean as an answer."""
         assert said.answer is not None
-        fault = self._refusal(200, [], said.answer.body)
+        fault = refusal(self._owner, 200, [], said.answer.body)
         if fault.kind is ERROR_IN_200:
             fault = msgspec.structs.replace(fault, kind=ERROR_IN_STREAM)
-        self.said_error = True
+        assert self._inspector is not None
+        self.said = self._owner.masked(self._inspector.said)
         self.fail(fault)
 
     def _open_short_way(self, inspector: StreamInspector) -> None:
         """Let the connection forward what repeats the last event but for its text: framed for the client already."""
         forward = self._owner.framed()
         if forward is not None and self._inflater is None and isinstance(inspector, ChatInspector):
+            if self.transcript is not None:
+                inspector.keep = self.transcript.keep
             self.connection.forward = forward
             self.connection.repeats = inspector.repeats
 
@@ -354,6 +372,8 @@ class Relay:
         assert inspector is not None
         self._close()
         fault = inspector.end(framed=framed)
+        if fault is None and self.splice is not None and not self.splice.joined:
+            fault = Fault(DIVERGED, "the second answer is shorter than what was sent of the first")
         if fault is None and not self._owner.committed:
             self._owner.commit(self, None)
             if held := self._take_held():
@@ -368,20 +388,9 @@ class Relay:
         assert head is not None
         body = self._take_held()
         if head.status >= 300 and head.status != 304:
-            self._owner.settled(self, self._refusal(head.status, head.headers, body))
+            self._owner.settled(self, refusal(self._owner, head.status, head.headers, body))
             return
         self._settle_whole(body, framed)
-
-    def _refusal(self, status: int, headers: Headers, body: bytes) -> Fault:
-        """What an error answer means; its body quotes no credential from here on."""
-        owner = self._owner
-        body = owner.masked(body)
-        return classify(
-            Answer(status, headers, body),
-            parse_retry_after(dict(headers), time.time(), body),
-            own_credential=owner.own_credential,
-            overflow=overflow.read(status, body),
-        )
 
     def _settle_whole(self, body: bytes, framed: bool) -> None:
         """A success that is here whole: the client's, if it is what it claims to be."""
@@ -401,7 +410,7 @@ class Relay:
         """A long JSON answer is passed on as it comes; of a long error only the status is."""
         if self.status >= 300:
             assert self.head is not None
-            fault = self._refusal(self.status, self.head.headers, self._take_held())
+            fault = refusal(self._owner, self.status, self.head.headers, self._take_held())
             message = f"the upstream answered {self.status} with more than {MAX_ERROR} bytes"
             self.fail(msgspec.structs.replace(fault, message=message, answer=None))
             return

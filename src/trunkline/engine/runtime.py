@@ -4,61 +4,46 @@ Owns building it from settings and taking it down. Does not own any call (exchan
 """
 
 import asyncio
-import itertools
 import os
+import random
 import sys
 import traceback
 from collections import deque
 from functools import partial
 from time import monotonic
 
-import msgspec
-
 from trunkline.config.addresses import is_loopback
 from trunkline.config.model import Settings
 from trunkline.credentials.oauth2 import Tokens
-from trunkline.engine.answer_head import naming_lines
+from trunkline.engine.choices import Choice, Choices
 from trunkline.engine.discovery import Discovery
 from trunkline.engine.exchange import Exchange
 from trunkline.engine.fetch import fetch
+from trunkline.engine.guide import Guide
 from trunkline.engine.upstream import Upstream
+from trunkline.engine.waiting import WaitQueue
 from trunkline.engine.way import ground
-from trunkline.errors import INVALID_REQUEST, ConfigError, Fault
+from trunkline.errors import ConfigError, Fault
 from trunkline.net.clock import Clock
 from trunkline.net.egress import Listening
 from trunkline.policy.keys import Keyring
 from trunkline.policy.record import UsageRecord
-from trunkline.routing.backend import BackendSettings
+from trunkline.routing.backend import BackendSettings, CapabilitySettings
+from trunkline.routing.board import Board
+from trunkline.routing.breaker import BreakerSettings
 from trunkline.routing.plan import Plan
+from trunkline.routing.retry_budget import RetryBudget
+from trunkline.routing.target import BackendState, RetryPolicy
+from trunkline.streams.divergence import Divergences
 from trunkline.telemetry.metrics import Metrics
-from trunkline.wire.values import Call
 
 RECORDS = 1_000
 """Usage records kept in memory, newest last; about 800 KB, which stay in the processor's cache: with ten times as many
 a call costs 1 us more."""
 
-MAX_CHOICES = 4096  # models whose candidates are kept; clients make up models
-
 MAX_UNRECORDED = 64
 """Calls that are over and not yet recorded. They are recorded together, at the next tick at the latest: the same work
 in one go costs a third of what it costs between other things."""
-
-# `first_token: auto`, DESIGN section 4.
-AUTO_FIRST_TOKEN = 10.0
-AUTO_LOCAL_FIRST_TOKEN = 120.0  # a local server may be loading the model
-CHARS_PER_TOKEN = 4.0
-
-
-class Choice(msgspec.Struct, frozen=True, gc=False):
-    """Who is asked for one model, first one first; `naming`: the header lines that name the first one.
-
-    `touched`: fields of a request that one of them may want changed; `fills`: one may fill in the model.
-    """
-
-    upstreams: tuple[Upstream, ...]
-    naming: bytes
-    touched: frozenset[str]
-    fills: bool
 
 
 class Runtime:
@@ -74,6 +59,12 @@ class Runtime:
         self.keyring = Keyring(settings.keys)
         self.plan = Plan(settings.backends)
         self.upstreams = [self._upstream(item) for item in settings.backends]
+        self.rng = random.Random()  # noqa: S311 - it chooses among servers
+        self.requests = 0
+        """Calls that have come so far."""
+        self.retries = RetryBudget(self.clock.now)
+        self.divergences = Divergences()
+        self.waiting = WaitQueue()
         self.live: set[Exchange] = set()
         self._unrecorded: list[Exchange] = []
         self._records: deque[UsageRecord] = deque(maxlen=RECORDS)
@@ -82,15 +73,23 @@ class Runtime:
         expose = settings.server.expose
         self.exposes = is_loopback(settings.server.host) if expose is None else expose
         self._prefix = f"req_{os.urandom(5).hex()}".encode()
-        self._counter = itertools.count(1)
-        self._choices: dict[str, dict[str, Choice]] = {}
         self.discovery = Discovery(
             settings,
             [partial(fetch, upstream) for upstream in self.upstreams],
             self.plan,
-            on_change=self._forget_choices,
+            on_change=self._learned,
             warn=self._warn,
         )
+        self.board = self._board()
+        self.choices = Choices(
+            settings,
+            {upstream.name: upstream for upstream in self.upstreams},
+            self.plan,
+            self.board,
+            exposes=self.exposes,
+        )
+        self.guide = Guide(settings.rules) if settings.rules else None
+        """What leads requests to a model by what is in them; None: nothing does."""
         self.clock.join(self._sweep)
 
     def __repr__(self) -> str:
@@ -98,7 +97,8 @@ class Runtime:
 
     def next_id(self) -> bytes:
         """A request id: unique to this process by its prefix, in order by its counter."""
-        return b"%b%06x" % (self._prefix, next(self._counter))
+        self.requests = count = self.requests + 1
+        return b"%b%06x" % (self._prefix, count)
 
     @property
     def records(self) -> deque[UsageRecord]:
@@ -118,50 +118,43 @@ class Runtime:
         except ConfigError as error:
             raise ConfigError(f"backend {settings.name}: {error}") from error
 
-    def _forget_choices(self) -> None:
-        """Backends were found to have other models."""
-        for known in self._choices.values():  # whoever looks into one of them holds it
-            known.clear()
-
-    def choices(self, needs: str = "") -> dict[str, Choice]:
-        """What `choose` has found, by model: to be looked at first."""
-        return self._choices.setdefault(needs, {})
-
-    def choose(self, model: str, needs: str = "") -> Choice | Fault:
-        """The backends to try for a model. `needs`: the surface that they must speak beside chat completions."""
-        chosen = self.plan.candidates(model)
-        if isinstance(chosen, Fault):
-            self.discovery.nudge()  # the lists may be older than the model
-            return chosen
-        upstreams = tuple(self.upstreams[index] for index in chosen)
-        able = tuple(upstream for upstream in upstreams if not needs or upstream.speaks(needs))
-        if not able:
-            what = f"the model `{model[:100]}`" if model else "this gateway"
-            message = f"no backend of {what} speaks /v1/{needs}; use /v1/chat/completions"
-            return Fault(INVALID_REQUEST, message, code="unsupported_endpoint")
-        choice = Choice(
-            able,
-            self.naming(model, able[0], 1),
-            frozenset[str]().union(*(upstream.touched(model) for upstream in able)),
-            not model and any(upstream.fills for upstream in able),
+    def _board(self) -> Board:
+        places = {backend.name: index for index, backend in enumerate(self.settings.backends)}
+        backends = {backend.name: backend for backend in self.settings.backends}
+        breaker = self.settings.breaker
+        board = Board(
+            breaker=breaker,
+            abilities=lambda backend, model: self._abilities(places[backend], model),
+            slow_above=lambda backend: backends[backend].latency_p95_threshold_ms / 1000,
         )
-        known = self.choices(needs)
-        if len(known) >= MAX_CHOICES:
-            known.clear()
-        known[model] = choice
-        return choice
+        for backend in self.settings.backends:
+            board.enter(backend_state(backend, breaker))
+        return board
 
-    def naming(self, model: str, upstream: Upstream, attempts: int) -> bytes:
-        """The header lines that say who answered."""
-        return naming_lines(model, upstream.name if self.exposes else None, attempts)
+    def _abilities(self, index: int, model: str) -> CapabilitySettings:
+        traits = self.discovery.catalog.traits(index, model)
+        return CapabilitySettings(
+            context_window=traits.context_window,
+            tools=traits.tools,
+            vision=traits.vision,
+            json_schema=traits.json_schema,
+            reasoning=traits.reasoning,
+        )
 
-    def first_token(self, upstream: Upstream, call: Call) -> float:
-        """Seconds that a backend gets for the first content of a stream."""
-        configured = upstream.settings.timeouts.first_token
-        if configured != "auto":
-            return configured
-        seconds = AUTO_FIRST_TOKEN + len(call.body) / CHARS_PER_TOKEN / 1000
-        return max(seconds, AUTO_LOCAL_FIRST_TOKEN) if upstream.local else seconds
+    def _learned(self) -> None:
+        """Backends were found to have other models, or models that can do other things."""
+        for name in self.board.backends:
+            self.board.learn(name)
+        self.choices.forget()
+
+    def choose(self, model: str, needs: str = "", pin: str = "") -> Choice | Fault:
+        """Who can be asked for a model. `needs`: the surface that they must speak beside chat completions; `pin`: the
+        only backend that may be asked.
+        """
+        found = self.choices.find(model, needs, pin)
+        if isinstance(found, Fault):
+            self.discovery.nudge()  # the lists may be older than the model
+        return found
 
     def finished(self, exchange: Exchange) -> None:
         """A call is over."""
@@ -237,3 +230,16 @@ class Runtime:
                 exchange.sweep(now)
             except Exception as error:  # noqa: BLE001 # the others' deadlines must be seen to all the same
                 exchange.broke(error)
+
+
+def backend_state(settings: BackendSettings, breaker: BreakerSettings) -> BackendState:
+    """What is known at run time of a backend, at its beginning."""
+    retry_404 = settings.provider == "ollama" if settings.retry_404 is None else settings.retry_404
+    return BackendState(
+        settings.name,
+        retry=RetryPolicy(settings.max_retries, settings.backoff_base, settings.backoff_max, retry_404),
+        breaker=breaker,
+        health=settings.health,
+        limit=settings.max_concurrency or 0,
+        max_queue=settings.max_queue,
+    )

@@ -19,20 +19,26 @@ _encode = msgspec.json.Encoder().encode
 
 
 def shape(
-    upstream: "Upstream", call: Call, fields: dict[str, msgspec.Raw]
+    upstream: "Upstream", call: Call, fields: dict[str, msgspec.Raw], target_model: str
 ) -> tuple[bytes, tuple[str, ...]] | Fault:
-    """The body to send and what was changed, in words; a fault where a change is not wanted (`strict_params`)."""
-    model = call.model or _default_model(upstream, call.surface)
+    """The body to send and what was changed, in words; a fault where a change is not wanted (`strict_params`).
+
+    `fields`: the request object, the client's own or one that was made smaller. `target_model`: its name there.
+    """
+    model = target_model or call.model or _default_model(upstream, call.surface)
     notes: tuple[str, ...] = ()
-    if model and not call.model:
+    edited = fields is not call.fields
+    if model and model != call.model:
         fields = {**fields, "model": msgspec.Raw(_encode(model))}
-        notes = (f"`model` is `{model}`, the default of {upstream.name}",)
+        if not call.model:
+            notes = (f"`model` is `{model}`, the default of {upstream.name}",)
+        edited = True
     shaped = None if upstream.shaper is None else upstream.shaper.shape(fields, model, call.surface)
     if isinstance(shaped, Fault):
         return shaped
     if isinstance(shaped, Shaped):
         return _encode(shaped.fields), (*notes, *shaped.notes)
-    return (_encode(fields), notes) if notes else (call.body, ())
+    return (_encode(fields) if edited else call.body), notes
 
 
 def _default_model(upstream: "Upstream", surface: str) -> str:

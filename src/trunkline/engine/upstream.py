@@ -38,6 +38,7 @@ _OWN_HOP = frozenset(
     (
         b"host", b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"proxy-connection",
         b"proxy-authorization", b"te", b"trailer", b"upgrade", b"expect", b"accept-encoding", b"http2-settings",
+        b"x-trunkline-backend",  # meant for the gateway
     )
 )  # fmt: skip
 

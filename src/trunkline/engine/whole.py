@@ -1,9 +1,10 @@
 """Whether a whole answer is what it claims to be, before the client gets it.
 
-Owns the verdict on JSON bodies and on empty ones. Does not own holding them (relay.py) nor error statuses
-(routing/faults.py).
+Owns the verdict on JSON bodies and on empty ones, and reading those of errors. Does not own holding them (relay.py)
+nor what errors mean (routing/faults.py).
 """
 
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,6 +12,7 @@ import msgspec
 from trunkline.errors import CUT, MALFORMED, Answer, Fault
 from trunkline.providers import overflow
 from trunkline.routing.faults import classify
+from trunkline.wire.head import Headers
 from trunkline.wire.openai import decode_whole
 from trunkline.wire.retry_after import parse_retry_after
 from trunkline.wire.values import SSE_SURFACES, UNLISTED
@@ -50,11 +52,16 @@ def check_json(owner: "Owner", body: bytes, *, framed: bool) -> Fault | msgspec.
         return Fault(MALFORMED if framed else CUT, "the upstream's answer says it is JSON and is not")
     # Elsewhere an object with an `error` may be a thing that failed (a job, a stored response), truly told.
     if whole.object == "error" or (whole.error and (whole.object is None or call.surface not in UNLISTED)):
-        body = owner.masked(body)
-        return classify(
-            Answer(200, [], body),
-            parse_retry_after({}, body=body),
-            own_credential=owner.own_credential,
-            overflow=overflow.read(200, body),
-        )
+        return refusal(owner, 200, [], body)
     return whole.usage if len(whole.usage) > _NULL else whole.timings
+
+
+def refusal(owner: "Owner", status: int, headers: Headers, body: bytes) -> Fault:
+    """What an error answer means; its body quotes no credential from here on."""
+    body = owner.masked(body)
+    return classify(
+        Answer(status, headers, body),
+        parse_retry_after(dict(headers), time.time(), body),
+        own_credential=owner.own_credential,
+        overflow=overflow.read(status, body),
+    )

@@ -8,6 +8,7 @@ import msgspec
 
 from trunkline.config.addresses import is_loopback
 from trunkline.engine.exchange import Exchange
+from trunkline.engine.guide import Guide, Led, needs_of
 from trunkline.engine.runtime import Runtime
 from trunkline.errors import (
     INVALID_REQUEST,
@@ -61,7 +62,7 @@ class DataApplication:
         """net.http1_server.Application: route, method, key, before a byte of the body is kept."""
         runtime = self.runtime
         entry = head.memo
-        if entry is None:
+        if entry is None or entry.snapshot is not runtime.choices:
             entry = head.memo = self._enter(head)
         elif entry.__class__ is _Entry and entry.as_json and not runtime.draining:
             return entry
@@ -94,6 +95,11 @@ class DataApplication:
 
     def _enter(self, head: RequestHead) -> "_Entry | _Refused":
         """What a head alone decides. It depends on the head and the snapshot only, so it holds for equal heads."""
+        entry = self._judge(head)
+        entry.snapshot = self.runtime.choices
+        return entry
+
+    def _judge(self, head: RequestHead) -> "_Entry | _Refused":
         route = openai.find(head.target, any_path=self._passthrough)
         if head.method == b"OPTIONS" and not (self._passthrough and b"origin" not in head.fields):
             return _Refused("other", None)
@@ -134,6 +140,10 @@ class DataApplication:
             # Any page on the web can make a browser on this machine send a POST here, and would spend its credit.
             message = "without keys no web page of another origin may call; name it in server.cors_origins"
             return _Refused(operation.surface, Fault(ORIGIN_NOT_ALLOWED, message))
+        if (pin := head.fields.get(b"x-trunkline-backend")) is not None:
+            fault = self._pin_fault(pin, key)
+            if fault is not None:
+                return _Refused(operation.surface, fault, key=key.name)
         if key.models is not None and not operation.methods:
             # Whatever model such a request names, it may be about another: jobs, files, stored answers.
             message = (
@@ -145,6 +155,18 @@ class DataApplication:
             fault = Fault(INVALID_REQUEST, "compressed request bodies are not accepted: send plain JSON")
             return _Refused(operation.surface, fault)
         return _Entry(self, route, head, key, as_json=as_json)
+
+    def _pin_fault(self, pin: bytes, key: Key) -> Fault | None:
+        """Why a request may not choose its backend."""
+        if not key.pin:
+            message = (
+                f"the key `{key.name}` may not choose the backend (x-trunkline-backend); its `pin` is not set"
+            )
+            return Fault(MODEL_NOT_ALLOWED, message, code="backend_not_allowed")
+        if pin.decode("latin-1") not in self.runtime.board.backends:
+            message = f"x-trunkline-backend: there is no backend `{pin[:100].decode('latin-1')}`"
+            return Fault(INVALID_REQUEST, message, code="backend_not_found")
+        return None
 
     def stop(self) -> None:
         """No more work of its own."""
@@ -171,6 +193,7 @@ class _Refused:
         self.fault = fault
         self.block = block
         self.key = key
+        self.snapshot: object = None
 
 
 class _Entry:
@@ -192,7 +215,10 @@ class _Entry:
         self._runtime = app.runtime
         self._surface = route.operation.surface
         self._needs = _NEEDS.get(self._surface, "")
-        self._choices = app.runtime.choices(self._needs)
+        self._pin = head.fields.get(b"x-trunkline-backend", b"").decode("latin-1")
+        self._choices = app.runtime.choices.known(self._needs, self._pin)
+        self.snapshot: object = None
+        self._fields = head.fields
         self._method = head.method
         self._headers = head.headers
         self._key_name = key.name
@@ -221,14 +247,19 @@ class _Entry:
             fault = self._not_allowed(parsed)
             if fault is not None:
                 return self.refuse(connection, fault, model)
+        fields = parsed.fields
+        led = None
+        if runtime.guide is not None:
+            led = self._led(runtime.guide, parsed)
+            model = led.model
         choice = self._choices.get(model)
         if choice is None:
-            found = runtime.choose(model, self._needs)
+            found = runtime.choose(model, self._needs, self._pin)
             if isinstance(found, Fault):
                 return self.refuse(connection, found, model)
             choice = found
-        fields = parsed.fields
-        if fields is not None and choice.touched.isdisjoint(fields) and not choice.fills:
+        needs = needs_of(fields) if choice.reads else None
+        if fields is not None and choice.touched.isdisjoint(fields) and not choice.fills and led is None:
             fields = None  # no backend wants any of it changed
         call = Call(
             runtime.next_id(),
@@ -238,7 +269,7 @@ class _Entry:
             self._headers,
             parsed.body,
             self._key_name,
-            model,
+            parsed.model,
             parsed.stream,
             parsed.include_usage,
             length,
@@ -246,10 +277,21 @@ class _Entry:
             self._starts,
             fields,
         )
-        exchange = Exchange(runtime, call, connection, choice)
+        exchange = Exchange(runtime, call, connection, choice, needs)
         connection.adopt(exchange)
         exchange.start()
         return exchange
+
+    def _led(self, guide: Guide, parsed: ParsedBody) -> Led:
+        key = self.key
+        return guide.lead(
+            parsed.model,
+            parsed.fields,
+            stream=parsed.stream,
+            headers=self._fields,
+            key=key.name,
+            tags=key.tags,
+        )
 
     def _not_allowed(self, parsed: ParsedBody) -> Fault | None:
         """Why a key that is limited to some models may not send this."""

@@ -59,6 +59,11 @@ class Pool:
         """Connections open or being opened."""
         return self._open
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether a call would have to wait for a connection."""
+        return not self._idle and self._open >= self._limit
+
     def take(self) -> ClientConnection | None:
         """The most recently used idle connection that is neither closed nor expired."""
         now = self._clock.now

@@ -30,6 +30,12 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """Body bytes received from the upstream."""
     notes: tuple[str, ...] = ()
     """What the request was changed in for this backend: parameters left out or renamed, a default model."""
+    model: str = ""
+    """Its name there."""
+    usage: Usage | None = None
+    """What the upstream said was used; None: it did not say."""
+    maybe_billed: int = 0
+    """Estimated tokens of the prompt, where the upstream may charge for a failed attempt and did not say; 0: none."""
 
 
 class UsageRecord(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +52,7 @@ class UsageRecord(msgspec.Struct, frozen=True, gc=False):
     """The one asked last, whose answer the client got if there was one; "" if none was asked."""
     attempts: tuple[AttemptRecord, ...]
     usage: Usage | None
-    """None: nobody counted."""
+    """That of the last attempt; None: nobody counted. What all of them used is the sum over `attempts`."""
     status: int
     """What the client got; 499 if it left before."""
     fault: str

@@ -76,6 +76,7 @@ class Traits(msgspec.Struct, frozen=True, gc=False):
     tools: bool | None = None
     vision: bool | None = None
     json_schema: bool | None = None
+    reasoning: bool | None = None
 
     def or_else(self, other: "Traits") -> "Traits":
         """These, and what `other` knows where these do not."""
@@ -84,6 +85,7 @@ class Traits(msgspec.Struct, frozen=True, gc=False):
             self.tools if self.tools is not None else other.tools,
             self.vision if self.vision is not None else other.vision,
             self.json_schema if self.json_schema is not None else other.json_schema,
+            self.reasoning if self.reasoning is not None else other.reasoning,
         )
 
 

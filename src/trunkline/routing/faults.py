@@ -70,6 +70,10 @@ _DIFFERENT: dict[Kind, Row] = {
     errors.IDLE_TIMEOUT: _HAD_ITS_TIME,
     # There is no time for anything else.
     errors.TOTAL_TIMEOUT: Row(counts="target", billed=True),
+    # Our own limit of connections to it: others have theirs.
+    errors.POOL_FULL: Row(next=True),
+    # The second of two answers differs from the first: so do the answers of sound models.
+    errors.DIVERGED: Row(billed=True),
     # An idle connection that the upstream had closed says nothing about it.
     errors.STALE: Row(again="yes", next=True),
     errors.RESET: _BROKEN_AT_WORK,
@@ -84,6 +88,8 @@ _DIFFERENT: dict[Kind, Row] = {
 
 TABLE: dict[Kind, Row] = {kind: _DIFFERENT.get(kind, _OURS) for kind in errors.KINDS.values()}
 
+OVERFLOWS = (errors.CONTEXT_OVERFLOW, errors.MAX_TOKENS_TOO_LARGE)
+"""Refusals for length."""
 _OF_CREDENTIAL = (errors.AUTH, errors.PERMISSION, errors.QUOTA)
 
 
@@ -136,9 +142,9 @@ _ONLY_RATE = _any(
 _TIMEOUT = _any(r"timed? ?out|deadline[_ ]exceeded")
 
 
-def tries_next(kind: Kind) -> bool:
-    """Whether another backend may be asked after this failure, if the client has seen no content."""
-    return TABLE[kind].next
+def leads_on(fault: Fault) -> bool:
+    """Whether another attempt may follow this failure, if the client has seen no content."""
+    return TABLE[fault.kind].next or fault.kind in OVERFLOWS
 
 
 def row_of(fault: Fault) -> Row:

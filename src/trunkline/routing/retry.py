@@ -22,7 +22,7 @@ A pause that does not end before the deadline is not begun. A failure that is th
 from trunkline import errors
 from trunkline.errors import Fault
 from trunkline.routing.balancers.base import Rng
-from trunkline.routing.faults import Row, row_of
+from trunkline.routing.faults import OVERFLOWS, Row, row_of
 from trunkline.routing.retry_budget import RetryBudget
 from trunkline.routing.retry_overflow import after_overflow
 from trunkline.routing.route import Pick
@@ -35,7 +35,6 @@ SPREAD = 0.1
 """A Retry-After is made longer by up to this share, or all who were refused come back in one moment."""
 MAX_ATTEMPTS = 32
 """Of one call: a request that breaks each target that it meets must not walk through a fleet of a thousand."""
-_OVERFLOWS = (errors.CONTEXT_OVERFLOW, errors.MAX_TOKENS_TOO_LARGE)
 
 
 def next_step(
@@ -51,7 +50,7 @@ def next_step(
     """The step after a failed attempt. `requests`: all so far; `probe`: of a half-open breaker."""
     if now >= tries.deadline or tries.attempts >= MAX_ATTEMPTS:
         return GiveUp(fault)
-    if fault.kind in _OVERFLOWS:
+    if fault.kind in OVERFLOWS:
         return after_overflow(tries, fault, now, rng)
     row = row_of(fault)
     if not row.next:
@@ -60,8 +59,7 @@ def next_step(
         tries.spoil_backend()
     route, target, tier = tries.route, tries.target, tries.pick.tier
     allowed = tries.allowed()
-    pool = route.context if tier < 0 else route.tiers[tier]
-    assert pool is not None
+    pool = route.pool(tier)
     if pool.strategy != "priority":
         sibling = pool.pick(rng, now, streamed=tries.streamed, allowed=allowed)
         if sibling is not None:

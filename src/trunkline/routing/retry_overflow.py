@@ -85,10 +85,7 @@ def _context_fallback(tries: Tries, now: float, rng: Rng) -> Pick | None:
 
 def _leave_tier(tries: Tries) -> None:
     """The other targets of this model would say the same, unless they are known to have more."""
-    tier = tries.pick.tier
-    pool = tries.route.context if tier == OF_CONTEXT else tries.route.tiers[tier]
-    assert pool is not None
-    for candidate in pool.candidates:
+    for candidate in tries.route.pool(tries.pick.tier).candidates:
         window = candidate.target.abilities.context_window
         if window is None or window < tries.window:
             tries.tried.add(candidate.target)

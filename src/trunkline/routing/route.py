@@ -88,7 +88,7 @@ OF_CONTEXT = -1
 class Route:
     """One public model with its fallbacks. `tiers`: its own pool first."""
 
-    __slots__ = ("choosy", "context", "evict", "name", "tiers")
+    __slots__ = ("alone", "choosy", "context", "evict", "name", "tiers")
 
     def __init__(
         self, name: str, tiers: Sequence[Pool], *, context: Pool | None = None, evict: bool = False
@@ -99,9 +99,18 @@ class Route:
         self.evict = evict
         self.choosy = any(pool.choosy for pool in self.tiers)
         """Whether what a request needs could exclude a target."""
+        self.alone = sum(len(pool.candidates) for pool in self.tiers) == 1
+        """Whether there is nobody else to ask."""
 
     def __repr__(self) -> str:
         return f"<Route {self.name}: {' > '.join(pool.name for pool in self.tiers)}>"
+
+    def pool(self, tier: int) -> Pool:
+        """The pool of a tier, or of `OF_CONTEXT`."""
+        if tier != OF_CONTEXT:
+            return self.tiers[tier]
+        assert self.context is not None
+        return self.context
 
     def plain(self) -> Pick | None:
         """The one that is the choice as long as its target is `usable`, if there is such a one (see above)."""

@@ -115,10 +115,7 @@ class Tries:
         self.tried.add(pick.candidate.target)
         if pick.tier == before:
             return Next(pick)
-        route = self.route
-        pool = route.context if pick.tier < 0 else route.tiers[pick.tier]
-        assert pool is not None
-        return Next(pick) if pick.tier == 0 else Fallback(pick, pool.name)
+        return Next(pick) if pick.tier == 0 else Fallback(pick, self.route.pool(pick.tier).name)
 
     def again(self, delay: float) -> Retry:
         """Go on with the same one."""

@@ -26,13 +26,13 @@ class StreamInspector:
     """The reader of a surface that has none of its own: whole events, undecoded; complete when the framing is.
 
     `content`: something a client sees was in the events given back. `events`: data events seen.
-    `fault`: the upstream reported an error inside the stream; nothing is given back after it.
+    `fault`: the upstream reported an error inside the stream, in the event `said`; nothing is given back from there on.
     `usage`: what it last said was used; `usage_value` is all that it said.
     """
 
     __slots__ = (
         "_earlier", "_inside", "_skips", "_splitter", "content", "events", "fault", "include_usage", "malformed",
-        "terminal", "usage",
+        "said", "terminal", "usage",
     )  # fmt: skip
 
     def __init__(self, include_usage: bool = True) -> None:
@@ -43,6 +43,7 @@ class StreamInspector:
         self.events: int = 0
         self.malformed = 0
         self.fault: Fault | None = None
+        self.said = b""
         self.usage: msgspec.Raw = ABSENT
         # What a later report of `usage` may leave out: Anthropic's message_start, llama.cpp's timings.
         self._earlier: msgspec.Raw = ABSENT
@@ -89,10 +90,12 @@ class StreamInspector:
                 self.events += 1
                 if event.event == b"error":
                     self.fault = stream_fault(event.data)
-                if self.fault is not None or self._inspect(event):
-                    out.append(raw)
+                goes_on = self.fault is None and self._inspect(event)
                 if self.fault is not None:
+                    self.said = raw
                     break
+                if goes_on:
+                    out.append(raw)
             inside = False
         return out[0] if len(out) == 1 else b"".join(out)
 

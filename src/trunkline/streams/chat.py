@@ -85,6 +85,8 @@ class ChatInspector(StreamInspector):
         ):
             self.events += 1
             out = data if self._chunk(data[6:-2], data) else b""
+            if self.fault is not None:
+                self.said, out = data, b""
         else:
             out = super().feed(data)
             # What was learned still holds, but only from where an event begins.

@@ -133,7 +133,7 @@ def _question(case: Case, *, streamed: bool) -> Call | Fault:
         extra=b"",
         starts={},
     )
-    shaped = shape(case.upstream, call, parsed.fields)
+    shaped = shape(case.upstream, call, parsed.fields, parsed.model)
     if isinstance(shaped, Fault):
         return shaped
     call.body = shaped[0]

@@ -1,0 +1,157 @@
+"""Who can be asked for each model, in one config snapshot: routes, made ready for calls.
+
+Owns the step from the name in a request to its `Choice`, and the memory of it. Does not own routes (routing/routes.py)
+nor the choice among their candidates, which is made per call (attempts.py).
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from trunkline.config.model import Settings
+from trunkline.engine.answer_head import naming_lines
+from trunkline.engine.upstream import Upstream
+from trunkline.errors import INVALID_REQUEST, Fault
+from trunkline.routing.board import Board
+from trunkline.routing.plan import Plan, unknown_model
+from trunkline.routing.route import Route
+from trunkline.routing.routes import Routes
+from trunkline.routing.target import Target
+
+MAX_CHOICES = 4096  # models whose candidates are kept; clients make up models
+
+
+class Choice(msgspec.Struct, frozen=True, gc=False):
+    """Who can be asked for one model.
+
+    `target` is asked as long as nothing speaks against it; None where that has to be found out per call. `upstream`
+    and `naming` (the header lines that name it) are those of the first target all the same. `namings`: the same of
+    others, by target. `total`: the seconds that a call has, those of the first target.
+    `touched`: fields of a request that some candidate may want changed; `fills`: one may fill in the model.
+    `reads`: what a request asks for decides who is asked.
+    """
+
+    route: Route
+    upstreams: dict[str, Upstream]
+    target: Target | None
+    upstream: Upstream
+    naming: bytes
+    namings: dict[Target, bytes]
+    total: float
+    touched: frozenset[str]
+    fills: bool
+    reads: bool
+
+
+class Choices:
+    """All choices of one snapshot. `needs` is the surface that a backend must speak beside chat completions, `pin`
+    the one backend that may be asked; "" for neither.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        upstreams: dict[str, Upstream],
+        plan: Plan,
+        board: Board,
+        *,
+        exposes: bool,
+    ) -> None:
+        self._settings = settings
+        self._upstreams = upstreams
+        self._plan = plan
+        self._board = board
+        self._exposes = exposes
+        self._routes: dict[tuple[str, str], Routes] = {}
+        self._known: dict[tuple[str, str], dict[str, Choice]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Choices for {sum(map(len, self._known.values()))} models>"
+
+    def known(self, needs: str = "", pin: str = "") -> dict[str, Choice]:
+        """What `find` has found, by model: to be looked at first."""
+        return self._known.setdefault((needs, pin), {})
+
+    def forget(self) -> None:
+        """Backends were found to have other models, or models to be able to do other things."""
+        for routes in self._routes.values():
+            routes.clear()
+        for known in self._known.values():  # whoever looks into one of them holds it
+            known.clear()
+
+    def find(self, model: str, needs: str = "", pin: str = "") -> Choice | Fault:
+        """Who can be asked for a model."""
+        route = self.route(model, needs, pin)
+        if isinstance(route, Fault):
+            return route
+        choice = self._choice(model, route)
+        known = self.known(needs, pin)
+        if len(known) >= MAX_CHOICES:
+            known.clear()
+        known[model] = choice
+        return choice
+
+    def route(self, model: str, needs: str = "", pin: str = "") -> Route | Fault:
+        """The candidates for a model."""
+        routes = self._routes.get((needs, pin))
+        if routes is None:
+            routes = self._routes[needs, pin] = Routes(
+                self._settings.models,
+                self._board,
+                listed=self._listed,
+                admits=lambda backend: self._admits(backend, needs, pin),
+                shares={backend.name: backend.traffic_split for backend in self._settings.backends},
+                weights={backend.name: backend.weight for backend in self._settings.backends},
+            )
+        public = routes.models.find(model) is not None
+        if not public and self._settings.models and model:
+            return unknown_model(model, routes.models.names())
+        route = routes.route(model)
+        if route is not None:
+            return route
+        listed = None if public else self._plan.candidates(model)
+        if isinstance(listed, Fault):
+            return listed
+        what = f"the model `{model[:100]}`" if model else "this gateway"
+        if pin:
+            return Fault(
+                INVALID_REQUEST, f"the backend `{pin}` does not serve {what}", code="model_not_found"
+            )
+        message = f"no backend of {what} speaks /v1/{needs}; use /v1/chat/completions"
+        return Fault(INVALID_REQUEST, message, code="unsupported_endpoint")
+
+    def naming(self, model: str, upstream: Upstream, attempts: int) -> bytes:
+        """The header lines that say who answered."""
+        return naming_lines(model, upstream.name if self._exposes else None, attempts)
+
+    def _listed(self, model: str) -> Sequence[str]:
+        found = self._plan.candidates(model)
+        backends = self._settings.backends
+        return () if isinstance(found, Fault) else [backends[index].name for index in found]
+
+    def _admits(self, backend: str, needs: str, pin: str) -> bool:
+        return (not pin or backend == pin) and (not needs or self._upstreams[backend].speaks(needs))
+
+    def _choice(self, model: str, route: Route) -> Choice:
+        plain = route.plain()
+        first = min(route.tiers[0].candidates, key=lambda candidate: candidate.priority).target
+        upstream = self._upstreams[first.backend.name]
+        asked = {pick.candidate.target for pick in route.candidates()}
+        if route.context is not None:
+            asked |= {candidate.target for candidate in route.context.candidates}
+        touched = frozenset[str]().union(
+            *(self._upstreams[one.backend.name].touched(one.model) for one in asked),
+            ("model",) if any(one.model != model for one in asked) else (),
+        )
+        return Choice(
+            route,
+            self._upstreams,
+            None if plain is None else plain.candidate.target,
+            upstream,
+            self.naming(route.tiers[0].name, upstream, 1),
+            {},
+            upstream.settings.timeouts.total,
+            touched,
+            not model and any(self._upstreams[one.backend.name].fills for one in asked),
+            route.choosy,
+        )

@@ -1,0 +1,129 @@
+"""What a call does after an attempt that failed before content: made with the first failure, kept to its end.
+
+Owns carrying out a step that changes the request (fewer turns, a lower limit) and remembering what was changed. Does
+not own the order of steps (routing/retry.py), the arithmetic (policy/), nor the attempts (attempts.py).
+"""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trunkline.engine.recording import CHARS_PER_TOKEN
+from trunkline.errors import Fault, Overflow
+from trunkline.policy.eviction import Eviction, evict, render
+from trunkline.policy.overflow_recovery import lower_limit, tokens_to_free
+from trunkline.routing.decision import Decision, decide
+from trunkline.routing.needs import Needs
+from trunkline.routing.retry import next_step
+from trunkline.routing.retry_overflow import MAX_ROUNDS
+from trunkline.routing.route import Pick, Route
+from trunkline.routing.tries import Evict, LowerMaxTokens, Retry, Step, Tries
+from trunkline.wire.values import Call
+
+if TYPE_CHECKING:
+    from trunkline.engine.runtime import Runtime
+
+Fields = dict[str, msgspec.Raw]
+_decode = msgspec.json.Decoder(Fields).decode
+
+
+class Failover:
+    """What one call has left to try, and its request as it was made smaller."""
+
+    def __init__(
+        self,
+        runtime: "Runtime",
+        call: Call,
+        route: Route,
+        pick: Pick,
+        *,
+        streamed: bool,
+        deadline: float,
+        needs: Needs | None,
+    ) -> None:
+        self._runtime = runtime
+        self._call = call
+        self.tries = Tries(route, pick, streamed=streamed, deadline=deadline, needs=needs)
+        self._evictions: list[Eviction] = []
+        self._fields: Fields | None = None  # with fewer turns
+        self._lowered: Fields | None = None  # for the present target alone
+        self.note = ""
+        """What the last step changed in the request, in words."""
+        self.decision: Decision = decide(route, runtime.clock.now, streamed=streamed, needs=needs)
+        """The candidates as they were when the first attempt failed."""
+
+    def __repr__(self) -> str:
+        return f"<Failover {self.tries!r}>"
+
+    @property
+    def fields(self) -> Fields | None:
+        """The request to send where it is not the client's any more."""
+        return self._lowered or self._fields
+
+    @property
+    def evicted(self) -> bytes:
+        """The value of `x-trunkline-evicted`; empty if nothing was."""
+        return render(self._evictions) if self._evictions else b""
+
+    def after(self, fault: Fault, now: float, *, probe: bool) -> Step:
+        """The step after a failed attempt; what it changes in the request is done."""
+        runtime, tries = self._runtime, self.tries
+        self.note = ""
+        while True:
+            step = next_step(tries, fault, now, runtime.rng, runtime.retries, runtime.requests, probe=probe)
+            overflow = fault.overflow or Overflow()
+            if isinstance(step, Evict):
+                if self._evict(overflow):
+                    return step
+                tries.evictions = MAX_ROUNDS  # nothing more can go: ask for what comes after
+            elif isinstance(step, LowerMaxTokens):
+                if self._lower(step.tokens):
+                    return step
+                tries.lowerings = MAX_ROUNDS
+            else:
+                if not isinstance(step, Retry):
+                    self._lowered = None  # the limit of another target
+                return step
+
+    def _request(self) -> Fields:
+        return self._fields or fields_of(self._call)
+
+    def _evict(self, overflow: Overflow) -> bool:
+        fields = self._request()
+        messages = fields.get("messages")
+        if messages is None:
+            return False
+        wanted = tokens_to_free(
+            overflow,
+            fields,
+            self._call.surface,
+            prompt_tokens=len(messages) // CHARS_PER_TOKEN,
+            window=self.tries.target.abilities.context_window,
+        )
+        counted = None if overflow.at_least else overflow.input
+        gone = evict(messages, wanted, chars_per_token=CHARS_PER_TOKEN, prompt_tokens=counted)
+        if gone is None:
+            return False
+        self._evictions.append(gone)
+        self._fields = {**fields, "messages": gone.messages}
+        self._lowered = None
+        self.note = f"{gone.evicted} messages left out, about {gone.tokens} tokens"
+        return True
+
+    def _lower(self, tokens: int) -> bool:
+        lowered = lower_limit(self._lowered or self._request(), self._call.surface, tokens)
+        if lowered is None:
+            return False
+        self._lowered = lowered
+        self.note = f"the limit for the answer lowered to {tokens} tokens"
+        return True
+
+
+def fields_of(call: Call) -> Fields:
+    """The fields of a call's request object; none where it is no object."""
+    if call.fields is not None:
+        return call.fields
+    try:
+        return _decode(call.body)
+    except msgspec.DecodeError:
+        return {}

@@ -1,0 +1,90 @@
+"""Which model a request is for where that depends on what is in it: rules, and the router of the operator's own.
+
+Owns what both see of a request. Does not own the match (routing/rules.py), the calling of a router (router.py) nor
+the candidates of the model that is found (choices.py).
+"""
+
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from trunkline.routing.asked import Asked, read_asked
+from trunkline.routing.needs import Needs
+from trunkline.routing.rules import Rule, Rules, RuleSettings, View, first_match
+
+CHARS_PER_TOKEN = 8
+"""More than any text has on average, so that a request is never taken for longer than it is."""
+_MAX_KNOWN = 4096  # clients make up models
+
+_decode_number = msgspec.json.Decoder(int).decode
+_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+
+Fields = dict[str, msgspec.Raw]
+
+
+class Led(msgspec.Struct, frozen=True, gc=False):
+    """The model that a request is for, and what said so: `rules[0]`, `router`, "" nothing."""
+
+    model: str
+    by: str = ""
+
+
+class Guide:
+    """The rules of one config snapshot."""
+
+    def __init__(self, settings: list[RuleSettings]) -> None:
+        self._rules = Rules(settings)
+        self._known: dict[str, tuple[Rule, ...]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Guide {self._rules!r}>"
+
+    def rules_of(self, model: str) -> tuple[Rule, ...]:
+        """The rules for requests that name this model."""
+        found = self._known.get(model)
+        if found is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            found = self._known[model] = self._rules.of(model)
+        return found
+
+    def lead(
+        self,
+        model: str,
+        fields: Fields | None,
+        *,
+        stream: bool,
+        headers: Mapping[bytes, bytes],
+        key: str,
+        tags: tuple[str, ...],
+    ) -> Led:
+        """What the rules make of a request."""
+        rules = self.rules_of(model)
+        if not rules:
+            return Led(model)
+        local = time.localtime()
+        view = View(
+            asked=Asked() if fields is None else read_asked(fields),
+            stream=stream,
+            headers=headers,
+            key=key,
+            tags=tags,
+            minute=local.tm_hour * 60 + local.tm_min,
+            weekday=local.tm_wday,
+        )
+        rule = first_match(rules, view)
+        return Led(model) if rule is None else Led(rule.use, f"rules[{rule.place}]")
+
+
+def needs_of(fields: Fields | None) -> Needs | None:
+    """What a target must be able to do for a request; None where nothing can be said."""
+    if fields is None:
+        return None
+    tokens = sum(map(len, fields.values())) // CHARS_PER_TOKEN
+    for name in _LIMITS:
+        try:
+            tokens += max(_decode_number(fields.get(name, b"0")), 0)
+        except msgspec.DecodeError:
+            pass
+    return read_asked(fields).needs(tokens)
