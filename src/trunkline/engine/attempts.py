@@ -29,7 +29,7 @@ from trunkline.routing.needs import Needs
 from trunkline.routing.route import Pick
 from trunkline.routing.target import Target, Trial
 from trunkline.routing.tries import Fallback, GiveUp, Next, Retry
-from trunkline.wire.values import SSE_SURFACES, Call
+from trunkline.wire.values import Call
 
 if TYPE_CHECKING:
     from trunkline.engine.choices import Choice
@@ -66,19 +66,16 @@ class Attempts:
     events_asked = False
     _first_token_at = NEVER
 
-    def __init__(
-        self, runtime: "Runtime", call: Call, sink: Sink, choice: "Choice", needs: Needs | None = None
-    ) -> None:
-        self._runtime = runtime
-        self._sink = sink
-        self._choice = choice
-        self._needs = needs
-        self.call = call
-        self._started = self._tried_at = runtime.clock.read()
-        # The rest of a request body that streams through.
-        self._upload = None if call.length is None else Upload(call.length)
-        if call.stream and call.surface in SSE_SURFACES:
-            self.events_asked = True
+    # Set by exchange.py, at once with what is its own: a call of another `__init__` costs as much as all of them.
+    _runtime: "Runtime"
+    _sink: Sink
+    _choice: "Choice"
+    _needs: Needs | None
+    call: Call
+    _started: float
+    _tried_at: float
+    _upload: Upload | None
+    """The rest of a request body that streams through."""
 
     # what exchange.py does
 
@@ -95,12 +92,22 @@ class Attempts:
         """Send the first attempt, at once if a connection is open."""
         choice = self._choice
         target = choice.target
-        self._upstream = choice.upstream
-        if target is not None and target.usable:
-            self._target = target
+        self._upstream = upstream = choice.upstream
+        if target is None or not target.usable:
+            nobody = self._choose()
+            if nobody is not None:
+                self._wait(nobody)
+            return
+        self._target = target
+        # The usual case of `_begin`, without a call.
+        if (
+            self._upload is None
+            and upstream.oauth is None
+            and (connection := upstream.pool.take()) is not None
+        ):
+            self._send(connection)
+        else:
             self._begin()
-        elif (nobody := self._choose()) is not None:
-            self._wait(nobody)
 
     def _choose(self) -> Fault | None:
         """Turn to the one that routing picks and begin; a fault if it finds nobody."""
@@ -402,9 +409,9 @@ class Attempts:
             relay,
             fault,
             now,
-            stale_retry=self._fresh,
-            notes=self._notes,
-            call=self.call,
+            self._fresh,
+            self._notes,
+            self.call,
         )
         self._attempts = (*self._attempts, attempt)
         if self._trial is None:

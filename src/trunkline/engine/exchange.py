@@ -20,6 +20,7 @@ from trunkline.engine.recording import attempt_record, usage_record
 from trunkline.engine.relay import Relay
 from trunkline.engine.sink import Sink
 from trunkline.engine.splicing import Splicing, could_splice
+from trunkline.engine.upload import Upload
 from trunkline.errors import CLIENT_GONE, FIRST_TOKEN_TIMEOUT, INTERNAL, SHUTTING_DOWN, TOTAL_TIMEOUT, Fault
 from trunkline.policy.record import UsageRecord
 from trunkline.routing.needs import Needs
@@ -56,10 +57,17 @@ class Exchange(Attempts):
     def __init__(
         self, runtime: "Runtime", call: Call, sink: Sink, choice: "Choice", needs: Needs | None = None
     ) -> None:
-        super().__init__(runtime, call, sink, choice, needs)
-        runtime.live.add(self)
+        self._runtime = runtime
+        self._sink = sink
+        self._choice = choice
+        self._needs = needs
+        self.call = call
+        self._started = self._tried_at = runtime.clock.read()
+        self._upload = None if call.length is None else Upload(call.length)
         self._body_size = len(call.body)
-        if self.events_asked:
+        runtime.live.add(self)
+        if call.stream and call.surface in SSE_SURFACES:
+            self.events_asked = True
             self._hold_at = self._started + runtime.settings.server.hold_head
 
     def __repr__(self) -> str:
@@ -167,7 +175,9 @@ class Exchange(Attempts):
         self._bytes_out = len(body)
         if self._trial is not None:
             self._trial.committed(False, self._ended)
-        self._went_well()
+            self._went_well()
+        elif self._target.noted:
+            self._went_well()
         block = answer_block(self, head, decoded=relay.decoded)
         if not body and self.call.method == b"HEAD" and status not in (204, 304):
             named = head.fields.get(b"content-length", b"")
@@ -342,9 +352,9 @@ class Exchange(Attempts):
                 relay,
                 None,
                 self._ended,
-                stale_retry=self._fresh,
-                notes=self._notes,
-                call=call,
+                self._fresh,
+                self._notes,
+                call,
             )
             attempts = (*attempts, last)
         return usage_record(

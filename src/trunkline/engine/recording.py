@@ -20,12 +20,14 @@ def attempt_record(
     relay: Relay | None,
     fault: Fault | None,
     now: float,
-    *,
     stale_retry: bool,
     notes: tuple[str, ...],
     call: Call,
 ) -> AttemptRecord:
-    """The record of one attempt; without a relay it ended before anything was sent."""
+    """The record of one attempt; without a relay it ended before anything was sent.
+
+    Arguments without their names: with them a call costs half as much again.
+    """
     name = "" if fault is None else fault.kind.name
     if relay is None:
         return AttemptRecord(backend, tried_at, 0.0, 0.0, now, 0, name, stale_retry, 0, notes, model)
