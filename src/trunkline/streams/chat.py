@@ -34,7 +34,7 @@ class ChatInspector(StreamInspector):
         super().__init__(include_usage)
         self._seen: set[int | None] = set()
         self._open: set[int | None] = set()
-        self._done = False
+        self._done = 0  # marks of the end: some proxies add one of their own
         self._lessons = 0
         self._learned: tuple[bytes, bytes, int] | None = None
         self._tail = b""  # of the event that was learned from
@@ -97,7 +97,8 @@ class ChatInspector(StreamInspector):
 
     def _inspect(self, event: Event) -> bool:
         if event.data == _DONE:
-            self._done = self.terminal = True
+            self._done += 1
+            self.terminal = True
             return True
         return self._chunk(event.data, b"")
 
@@ -134,11 +135,11 @@ class ChatInspector(StreamInspector):
             if index not in self._seen:
                 self._seen.add(index)
                 self._open.add(index)
-                self.terminal = self._done
+                self.terminal = self._done > 0
             if choice.finish_reason:  # some write "" where there is none yet
                 self._open.discard(index)
                 self.content = True
-                self.terminal = self._done or not self._open
+                self.terminal = self._done > 0 or not self._open
             elif (delta := choice.delta) is not None:
                 if not self.content:
                     self.content = delta.has_content()
@@ -183,7 +184,7 @@ class ChatInspector(StreamInspector):
     @property
     def over(self) -> bool:
         """`[DONE]` came; after a finish_reason alone another choice may still begin."""
-        return self._done
+        return self._done > 0
 
     def _finished(self) -> bool:
         return self.terminal
