@@ -136,7 +136,7 @@ class StreamInspector:
         """Read what little is known of an event that passes undecoded."""
 
     def _odd_shape(self, payload: bytes) -> bool:
-        """JSON whose fields have other types than the API's: passed on, and taken for content."""
+        """JSON whose fields have other types than the API's: passed on and taken for content, if it is no error."""
         try:
             value = _decode_any(payload)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -144,7 +144,8 @@ class StreamInspector:
             return False
         if _says_error(value):
             self.fault = stream_fault(payload)
-        self.content = True
+        else:
+            self.content = True
         return True
 
     def _told(self) -> int:

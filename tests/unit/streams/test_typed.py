@@ -42,7 +42,7 @@ from trunkline.wire.usage import Usage
             False,
             "error_in_stream",
         ),
-        ([event({"type": "error", "message": 1, "response": 2})], True, "error_in_stream"),
+        ([event({"type": "error", "message": 1, "response": 2})], False, "error_in_stream"),
         ([typed("error", message="m")], False, "error_in_stream"),
         ([event({"error": {"message": "m"}})], False, "error_in_stream"),
         ([event({"type": None, "error": {"message": "m"}})], False, "error_in_stream"),
@@ -59,7 +59,8 @@ def test_responses(stream: list[bytes], content: bool, kind: str) -> None:
     for chunks in (stream, [b"".join(stream)]):
         out, inspector = read("responses", *chunks)
         assert isinstance(inspector, ResponsesInspector)
-        assert out == b"".join(stream)
+        assert out + inspector.said == b"".join(stream)
+        assert bool(inspector.said) is (kind == "error_in_stream")
         assert (inspector.content, verdict(inspector)) == (content, kind)
 
 
@@ -123,7 +124,8 @@ def test_the_usage_of_responses() -> None:
 )
 def test_messages(stream: list[bytes], content: bool, kind: str, usage: Usage | None) -> None:
     out, inspector = read("messages", *stream)
-    assert out == b"".join(stream)
+    assert out + inspector.said == b"".join(stream)
+    assert bool(inspector.said) is (kind == "error_in_stream")
     assert (inspector.content, verdict(inspector)) == (content, kind)
     assert inspector.usage_value("messages") == usage
 
