@@ -20,6 +20,7 @@ from trunkline.engine.discovery import Discovery
 from trunkline.engine.exchange import Exchange
 from trunkline.engine.fetch import fetch
 from trunkline.engine.guide import Guide
+from trunkline.engine.health_checks import Checked, HealthChecks
 from trunkline.engine.upstream import Upstream
 from trunkline.engine.waiting import WaitQueue
 from trunkline.engine.way import ground
@@ -87,6 +88,15 @@ class Runtime:
             self.plan,
             self.board,
             exposes=self.exposes,
+        )
+        self.health_checks = HealthChecks(
+            [
+                Checked(upstream.settings, partial(fetch, upstream), self.board.backends[upstream.name])
+                for upstream in self.upstreams
+            ],
+            monotonic,
+            on_change=self._checked,
+            warn=self._warn,
         )
         self.guide = Guide(settings.rules) if settings.rules else None
         """What leads requests to a model by what is in them; None: nothing does."""
@@ -209,6 +219,7 @@ class Runtime:
     def shut_down(self) -> None:
         """End what is still live, close the pools."""
         self.discovery.stop()
+        self.health_checks.stop()
         for exchange in list(self.live):
             exchange.on_drain_over()
         for upstream in self.upstreams:
@@ -218,6 +229,9 @@ class Runtime:
         self.tokens.close()
         self.clock.stop()
         self.ground.resolver.close()
+
+    def _checked(self, name: str, up: bool) -> None:
+        sys.stderr.write(f"backend {name}: its health checks {'succeed again' if up else 'fail'}\n")
 
     def _warn(self, text: str) -> None:
         sys.stderr.write(f"warning: {text}\n")

@@ -49,6 +49,7 @@ class Gateway:
         self.runtime.listening = [*self.server.addresses, *self.admin.addresses]
         # Servers nearby have told their models when the ready line is printed; nobody waits for the others.
         self.runtime.discovery.start()
+        self.runtime.health_checks.start()
         await self.runtime.discovery.settled(FIRST_LISTS)
 
     async def stop(self) -> None:
