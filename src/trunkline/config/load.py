@@ -67,7 +67,11 @@ def load(
     if settings is None or report.errors:
         raise ConfigError("\n".join(sorted(report.errors, key=_position)))
     return Loaded(
-        settings=structs.replace(settings, passthrough=passthrough),
+        settings=structs.replace(
+            settings,
+            passthrough=passthrough,
+            config_dir=None if path is None else str(path.parent.absolute()),
+        ),
         warnings=report.warnings,
         literal_secrets=report.literal_secrets,
         source=source,

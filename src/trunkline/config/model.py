@@ -42,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the program runs on, complete and checked.
 
     `passthrough`: started from TARGET_BASE_URL, so every path and method is forwarded to the one backend.
-    `data_dir` None: nothing is kept over a restart.
+    `data_dir` None: nothing is kept over a restart. `config_dir`: where the file is, None without one.
     """
 
     server: ServerSettings = ServerSettings()
@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     router_timeout: float = 0.5
     breaker: BreakerSettings = BreakerSettings()
     passthrough: bool = False
+    config_dir: str | None = None
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):

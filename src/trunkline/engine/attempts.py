@@ -16,7 +16,7 @@ from trunkline.engine.failover import Failover, Fields
 from trunkline.engine.patience import first_token
 from trunkline.engine.recording import attempt_record
 from trunkline.engine.relay import Relay
-from trunkline.engine.shaping import shape
+from trunkline.engine.shaping import form_for, shape
 from trunkline.engine.sink import Sink
 from trunkline.engine.splicing import Splicing
 from trunkline.engine.upload import Upload
@@ -227,7 +227,7 @@ class Attempts:
         upload = self._upload
         try:
             body = call.body
-            if call.fields is not None or self._failover is not None:
+            if call.fields is not None or self._failover is not None or call.form:
                 shaped = self._shaped()
                 if isinstance(shaped, Fault):
                     upstream.pool.released(connection)
@@ -237,6 +237,8 @@ class Attempts:
                 body, self._notes = shaped
             if upload is not None:
                 length = upload.length
+                if length >= 0:  # the name of a model may be longer there
+                    length += len(body) - len(call.body)
             else:
                 length = len(body)
                 if not length and call.method not in _WITH_BODY:
@@ -267,6 +269,8 @@ class Attempts:
     def _shaped(self) -> tuple[bytes, tuple[str, ...]] | Fault:
         """The body for the present target and what was changed in it."""
         failover, splicing, fields = self._failover, self._splicing, self.call.fields
+        if self.call.form:
+            return form_for(self.call, self._target.model), ()
         edited: Fields | None = None
         if splicing is not None:
             edited = splicing.fields

@@ -104,7 +104,7 @@ class Choices:
                 weights={backend.name: backend.weight for backend in self._settings.backends},
             )
         public = routes.models.find(model) is not None
-        if not public and self._settings.models and model:
+        if not public and self._settings.models and model and not pin:
             return unknown_model(model, routes.models.names())
         route = routes.route(model)
         if route is not None:
@@ -130,7 +130,8 @@ class Choices:
         return () if isinstance(found, Fault) else [backends[index].name for index in found]
 
     def _admits(self, backend: str, needs: str, pin: str) -> bool:
-        return (not pin or backend == pin) and (not needs or self._upstreams[backend].speaks(needs))
+        pinned = not pin or pin in (backend, self._upstreams[backend].settings.provider)
+        return pinned and (not needs or self._upstreams[backend].speaks(needs))
 
     def _choice(self, model: str, route: Route) -> Choice:
         plain = route.plain()

@@ -24,10 +24,13 @@ Fields = dict[str, msgspec.Raw]
 
 
 class Led(msgspec.Struct, frozen=True, gc=False):
-    """The model that a request is for, and what said so: `rules[0]`, `router`, "" nothing."""
+    """The model that a request is for, and what said so: `rules[0]`, `router`, "" nothing. `pin`: the only backend, or
+    provider, that may be asked; "" for any.
+    """
 
     model: str
     by: str = ""
+    pin: str = ""
 
 
 class Guide:
@@ -49,32 +52,26 @@ class Guide:
             found = self._known[model] = self._rules.of(model)
         return found
 
-    def lead(
-        self,
-        model: str,
-        fields: Fields | None,
-        *,
-        stream: bool,
-        headers: Mapping[bytes, bytes],
-        key: str,
-        tags: tuple[str, ...],
-    ) -> Led:
+    def lead(self, model: str, view: View) -> Led:
         """What the rules make of a request."""
-        rules = self.rules_of(model)
-        if not rules:
-            return Led(model)
-        local = time.localtime()
-        view = View(
-            asked=Asked() if fields is None else read_asked(fields),
-            stream=stream,
-            headers=headers,
-            key=key,
-            tags=tags,
-            minute=local.tm_hour * 60 + local.tm_min,
-            weekday=local.tm_wday,
-        )
-        rule = first_match(rules, view)
+        rule = first_match(self.rules_of(model), view)
         return Led(model) if rule is None else Led(rule.use, f"rules[{rule.place}]")
+
+
+def view_of(
+    fields: Fields | None, *, stream: bool, headers: Mapping[bytes, bytes], key: str, tags: tuple[str, ...]
+) -> View:
+    """What rules see of a request that comes now."""
+    local = time.localtime()
+    return View(
+        asked=Asked() if fields is None else read_asked(fields),
+        stream=stream,
+        headers=headers,
+        key=key,
+        tags=tags,
+        minute=local.tm_hour * 60 + local.tm_min,
+        weekday=local.tm_wday,
+    )
 
 
 def needs_of(fields: Fields | None) -> Needs | None:

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections import deque
 from functools import partial
+from pathlib import Path
 from time import monotonic
 
 from trunkline.config.addresses import is_loopback
@@ -21,6 +22,7 @@ from trunkline.engine.exchange import Exchange
 from trunkline.engine.fetch import fetch
 from trunkline.engine.guide import Guide
 from trunkline.engine.health_checks import Checked, HealthChecks
+from trunkline.engine.router import Router, load_router
 from trunkline.engine.upstream import Upstream
 from trunkline.engine.waiting import WaitQueue
 from trunkline.engine.way import ground
@@ -79,7 +81,7 @@ class Runtime:
             [partial(fetch, upstream) for upstream in self.upstreams],
             self.plan,
             on_change=self._learned,
-            warn=self._warn,
+            warn=self.warn,
         )
         self.board = self._board()
         self.choices = Choices(
@@ -96,10 +98,12 @@ class Runtime:
             ],
             monotonic,
             on_change=self._checked,
-            warn=self._warn,
+            warn=self.warn,
         )
-        self.guide = Guide(settings.rules) if settings.rules else None
-        """What leads requests to a model by what is in them; None: nothing does."""
+        self.guide = Guide(settings.rules)
+        self.router = self._router()
+        self.leads = bool(settings.rules) or self.router is not None
+        """Whether what is in a request may lead it to another model than it names."""
         self.clock.join(self._sweep)
 
     def __repr__(self) -> str:
@@ -140,6 +144,14 @@ class Runtime:
         for backend in self.settings.backends:
             board.enter(backend_state(backend, breaker))
         return board
+
+    def _router(self) -> Router | None:
+        spec = self.settings.router
+        if spec is None:
+            return None
+        directory = self.settings.config_dir
+        function = load_router(spec, None if directory is None else Path(directory))
+        return Router(function, self.settings.router_timeout, warn=self.warn, name=spec)
 
     def _abilities(self, index: int, model: str) -> CapabilitySettings:
         traits = self.discovery.catalog.traits(index, model)
@@ -220,6 +232,8 @@ class Runtime:
         """End what is still live, close the pools."""
         self.discovery.stop()
         self.health_checks.stop()
+        if self.router is not None:
+            self.router.close()
         for exchange in list(self.live):
             exchange.on_drain_over()
         for upstream in self.upstreams:
@@ -233,7 +247,8 @@ class Runtime:
     def _checked(self, name: str, up: bool) -> None:
         sys.stderr.write(f"backend {name}: its health checks {'succeed again' if up else 'fail'}\n")
 
-    def _warn(self, text: str) -> None:
+    def warn(self, text: str) -> None:
+        """Tell the operator."""
         sys.stderr.write(f"warning: {text}\n")
 
     def _sweep(self, now: float) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from trunkline.errors import Fault
 from trunkline.providers.shape import Shaped
+from trunkline.wire.form import rename_model
 from trunkline.wire.values import SSE_SURFACES, Call
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ def shape(
     if isinstance(shaped, Shaped):
         return _encode(shaped.fields), (*notes, *shaped.notes)
     return (_encode(fields) if edited else call.body), notes
+
+
+def form_for(call: Call, target_model: str) -> bytes:
+    """A form, or its beginning, with the model's name as the target has it. Raises ValueError if it cannot be there."""
+    if not target_model or target_model == call.model:
+        return call.body
+    return rename_model(call.body, call.form, target_model)
 
 
 def _default_model(upstream: "Upstream", surface: str) -> str:

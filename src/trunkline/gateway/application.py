@@ -5,10 +5,12 @@ Does not own framing (net/http1_server.py), the call itself (engine/exchange.py)
 """
 
 import msgspec
+from msgspec import structs
 
 from trunkline.config.addresses import is_loopback
 from trunkline.engine.exchange import Exchange
-from trunkline.engine.guide import Guide, Led, needs_of
+from trunkline.engine.guide import Led, needs_of, view_of
+from trunkline.engine.request_view import RequestView
 from trunkline.engine.runtime import Runtime
 from trunkline.errors import (
     INVALID_REQUEST,
@@ -19,6 +21,7 @@ from trunkline.errors import (
     SHUTTING_DOWN,
     Fault,
 )
+from trunkline.gateway.asking import Asking
 from trunkline.gateway.cors import Cors
 from trunkline.gateway.host import names_this_machine
 from trunkline.gateway.refusal import refusal_block, send_refusal
@@ -29,8 +32,9 @@ from trunkline.gateway.surfaces.probes import Probes
 from trunkline.net.handler import Handler
 from trunkline.net.http1_server import ServerConnection
 from trunkline.policy.keys import ANONYMOUS, Key
-from trunkline.wire.call import ParsedBody, multipart_model, parse_json
+from trunkline.wire.call import ParsedBody, parse_json
 from trunkline.wire.error_body import dialect_of, render
+from trunkline.wire.form import multipart_model
 from trunkline.wire.head import RequestHead
 from trunkline.wire.values import UNLISTED, Call
 
@@ -235,26 +239,42 @@ class _Entry:
             # Operations that are not known here may take another JSON value, or none (`/v1/batches/{id}/cancel`).
             parsed = ParsedBody("", False, True, body)
         if self.route.model and not parsed.model:
-            parsed.model = self.route.model
-            parsed.body = name_model(parsed.body, parsed.model)
+            parsed = name_model(parsed, self.route.model)
         self.start(connection, parsed, None)
 
-    def start(self, connection: ServerConnection, parsed: ParsedBody, length: int | None) -> Exchange | None:
-        """Check the model, find the candidates, begin. None: it was refused."""
+    def start(
+        self, connection: ServerConnection, parsed: ParsedBody, length: int | None, form: bytes = b""
+    ) -> Exchange | None:
+        """Check the model, find the candidates, begin. None: it was refused. `form`: the type of one with a model."""
         runtime = self._runtime
         model = parsed.model
         if self.key.models is not None:
             fault = self._not_allowed(parsed)
             if fault is not None:
                 return self.refuse(connection, fault, model)
+        if runtime.leads and (parsed.fields is not None or length is None):
+            return self._ask_around(connection, parsed, length, form)
+        return self._begin(connection, parsed, length, form, None)
+
+    def _begin(
+        self,
+        connection: ServerConnection,
+        parsed: ParsedBody,
+        length: int | None,
+        form: bytes,
+        led: Led | None,
+    ) -> Exchange | None:
+        """Find the candidates and send. `led`: where rules or a router led the request; None: there are none."""
+        runtime = self._runtime
         fields = parsed.fields
-        led = None
-        if runtime.guide is not None:
-            led = self._led(runtime.guide, parsed)
-            model = led.model
-        choice = self._choices.get(model)
+        if led is None:
+            model, pin, choices = parsed.model, self._pin, self._choices
+        else:
+            model, pin = led.model, led.pin or self._pin
+            choices = runtime.choices.known(self._needs, pin)
+        choice = choices.get(model)
         if choice is None:
-            found = runtime.choose(model, self._needs, self._pin)
+            found = runtime.choose(model, self._needs, pin)
             if isinstance(found, Fault):
                 return self.refuse(connection, found, model)
             choice = found
@@ -277,21 +297,35 @@ class _Entry:
             self._starts,
             fields,
         )
+        if led is not None:
+            call.led = led.by
+        if form:
+            call.form = form
         exchange = Exchange(runtime, call, connection, choice, needs)
         connection.adopt(exchange)
         exchange.start()
         return exchange
 
-    def _led(self, guide: Guide, parsed: ParsedBody) -> Led:
-        key = self.key
-        return guide.lead(
-            parsed.model,
-            parsed.fields,
-            stream=parsed.stream,
-            headers=self._fields,
-            key=key.name,
-            tags=key.tags,
+    def _ask_around(
+        self, connection: ServerConnection, parsed: ParsedBody, length: int | None, form: bytes
+    ) -> Exchange | None:
+        """Let the rules, or the operator's router before them, say which model it is for."""
+        runtime, key = self._runtime, self.key
+        if runtime.router is None and not runtime.guide.rules_of(parsed.model):
+            return self._begin(connection, parsed, length, form, None)
+        view = view_of(parsed.fields, stream=parsed.stream, headers=self._fields, key=key.name, tags=key.tags)
+        if runtime.router is None or parsed.fields is None:
+            return self._begin(connection, parsed, length, form, runtime.guide.lead(parsed.model, view))
+        asking = Asking(
+            runtime,
+            view,
+            RequestView.of(parsed.model, view, parsed.fields),
+            self._needs,
+            lambda led: self._begin(connection, parsed, length, form, led),
+            lambda fault: self.refuse(connection, fault, parsed.model),
         )
+        connection.adopt(asking)
+        return None
 
     def _not_allowed(self, parsed: ParsedBody) -> Fault | None:
         """Why a key that is limited to some models may not send this."""
@@ -371,9 +405,10 @@ class _OpaqueRequest:
         if isinstance(model, Fault):
             self._entry.refuse(connection, model, "")
         else:
+            form = self._entry.content_type if model else b""
             if not model and self._entry.key.models is None:
                 model = self._entry.route.model
-            self._entry.start(connection, ParsedBody(model, False, True, body), length)
+            self._entry.start(connection, ParsedBody(model, False, True, body), length, form)
 
 
 def _whole_parts(body: bytes) -> bytes:
@@ -382,10 +417,13 @@ def _whole_parts(body: bytes) -> bytes:
     return body[: body.rfind(b"\r\n" + delimiter) + 2 + len(delimiter)]
 
 
-def name_model(body: bytes, model: str) -> bytes:
+def name_model(parsed: ParsedBody, model: str) -> ParsedBody:
     """The body of a request whose path names the model (Azure's deployments), with the model in it."""
-    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    return msgspec.json.encode({**fields, "model": model})
+    fields = parsed.fields
+    if fields is None:
+        fields = msgspec.json.decode(parsed.body, type=dict[str, msgspec.Raw])
+    named = {**fields, "model": msgspec.Raw(msgspec.json.encode(model))}
+    return structs.replace(parsed, model=model, body=msgspec.json.encode(named), fields=named)
 
 
 def _says_json(head: RequestHead) -> bool:

@@ -14,7 +14,6 @@ from typing import cast
 import msgspec
 
 from trunkline.errors import INVALID_JSON, INVALID_REQUEST, Fault
-from trunkline.wire.form import multipart_model as multipart_model  # noqa: PLC0414 - callers have both from here
 
 _READ_BY_FOLD = {name.casefold(): name for name in ("model", "stream", "stream_options")}
 _MAX_MODEL = 512

@@ -18,6 +18,8 @@ class Call(msgspec.Struct, gc=False):
     (bytes, or -1 for chunked) says that more follows; None `length`: `body` is all.
     `extra` are header lines for the answer that the gateway's own surface wants (CORS).
     `fields` is what `body` was written from, where a backend may want some of it changed.
+    `led`: what led it to another model than it named: `rules[0]`, `router`. `form`: the content type of a form that
+    names its model.
     `starts`: the upstream heads made of this client head, by backend; shared by the calls that have the same head.
     """
 
@@ -35,3 +37,5 @@ class Call(msgspec.Struct, gc=False):
     extra: bytes
     starts: dict[str, bytes]
     fields: dict[str, msgspec.Raw] | None = None
+    led: str = ""
+    form: bytes = b""
