@@ -95,16 +95,27 @@ def test_a_failure_keeps_the_last_good_list_with_its_age() -> None:
     assert repr(world.catalog) == "<Catalog of 1 backends, 1 with a list>"
 
 
-def test_only_other_names_are_a_change_for_the_plan() -> None:
+def test_a_list_that_differs_from_the_last_one_is_a_change_the_same_one_is_not() -> None:
     world = World({})
     assert world.catalog.learn(0, models("m"), 1.0)
     assert world.changes == 1
     assert not world.catalog.learn(0, models("m"), 2.0)
-    assert world.catalog.learn(0, models({"id": "m", "created": 7}), 3.0)
     assert world.changes == 1
+    assert world.catalog.learn(0, models({"id": "m", "created": 7}), 3.0)
     assert world.catalog.entries()[0]["created"] == 7
+    assert world.changes == 2, "what a model can do decides who is asked"
     world.catalog.learn(0, models("m", "n"), 4.0)
+    assert world.changes == 3
+
+
+def test_what_a_single_model_is_told_to_do_is_a_change_once() -> None:
+    world = World({})
+    world.catalog.learn(0, models("m"), 1.0)
+    for _ in range(2):
+        world.catalog.tell(0, "m", Traits(8))
     assert world.changes == 2
+    world.catalog.tell(0, "m", Traits(9))
+    assert world.changes == 3
 
 
 def test_an_empty_list_says_nothing() -> None:

@@ -137,14 +137,21 @@ def test_where_capabilities_are_written(
     assert read_traits(entry) == Traits(None, tools, vision, schema)
 
 
-def test_what_one_source_does_not_know_another_may() -> None:
-    assert Traits(4096, None, False, None).or_else(Traits(8192, True, True, None)) == Traits(
-        4096, True, False, None
-    )
-    assert UNKNOWN.or_else(Traits(1, True, True, True)) == Traits(1, True, True, True)
-    assert Traits(1, False, False, False).or_else(Traits(2, True, True, True)) == Traits(
-        1, False, False, False
-    )
+_FLAG = st.none() | st.booleans()
+_TRAITS = st.builds(Traits, st.none() | st.integers(1, 9), _FLAG, _FLAG, _FLAG, _FLAG)
+
+
+@given(_TRAITS, _TRAITS)
+def test_what_one_source_does_not_know_another_may(first: Traits, second: Traits) -> None:
+    found = first.or_else(second)
+    for name in Traits.__struct_fields__:
+        own, other = getattr(first, name), getattr(second, name)
+        assert getattr(found, name) is (other if own is None else own), name
+
+
+def test_whether_a_model_thinks_first_is_never_read_from_a_list() -> None:
+    """Lists say that a model can, not that it does; configuration says so."""
+    assert read_traits({"id": "m", "reasoning": True, "capabilities": ["reasoning"]}).reasoning is None
 
 
 def test_a_server_about_its_one_model() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trunkline import errors
 from trunkline.errors import KINDS, Answer, Blame, Fault, Kind, Overflow
 from trunkline.providers import overflow as overflows
-from trunkline.routing.faults import TABLE, classify, leads_on, row_of
+from trunkline.routing.faults import OVERFLOWS, TABLE, classify, leads_on, row_of
 from trunkline.wire.retry_after import parse_retry_after
 
 
@@ -193,7 +193,8 @@ def test_an_overflow_says_what_it_is(overflow: Overflow, kind: Kind) -> None:
     for status in (400, 413, 422, 500):
         fault = classify(Answer(status, [], b"x"), None, own_credential=True, overflow=overflow)
         assert (fault.kind, fault.overflow, fault.http_status) == (kind, overflow, status)
-        assert not (kind)
+        assert leads_on(fault), "to a smaller request or a larger window"
+        assert not row_of(fault).next
 
 
 @pytest.mark.parametrize(
@@ -233,26 +234,18 @@ def test_every_answer_is_some_fault(status: int, body: bytes, retry_after: float
         assert 400 <= fault.http_status < 500
         assert fault.kind is not errors.ERROR_IN_200
     if status >= 500:
-        assert (fault.kind)
+        assert leads_on(fault)
 
 
-def test_which_faults_another_backend_may_mend() -> None:
-    mended = {name for name, kind in KINDS.items() if (kind)}
-    assert mended == {
-        *("model_not_found", "auth", "permission", "quota", "rate_limit", "overloaded", "timeout"),
-        *("server_error", "error_in_200", "error_in_stream"),
-        *(
-            "dns",
-            "egress",
-            "connect",
-            "proxy",
-            "tls",
-            "connect_timeout",
-            "first_token_timeout",
-            "idle_timeout",
-        ),
-        *("stale_connection", "reset", "cut", "malformed", "empty_stream", "incomplete_stream"),
-    }
+def test_what_leads_on_is_what_another_target_or_another_size_may_mend() -> None:
+    for kind in KINDS.values():
+        fault = Fault(kind, "m")
+        assert leads_on(fault) == (row_of(fault).next or kind in OVERFLOWS), kind.name
+    for kind in (FILTER, INVALID, errors.REFUSED_BY_UPSTREAM, errors.TOTAL_TIMEOUT, errors.CLIENT_GONE):
+        assert not leads_on(Fault(kind, "m")), kind.name
+    assert not leads_on(Fault(errors.DIVERGED, "m")), "the answers of sound models differ"
+    assert [kind.name for kind in OVERFLOWS] == ["context_overflow", "max_tokens_too_large"]
+    assert all(kind.blame is Blame.CLIENT for kind in OVERFLOWS)
 
 
 def test_every_kind_has_a_row_that_makes_sense() -> None:
@@ -263,8 +256,16 @@ def test_every_kind_has_a_row_that_makes_sense() -> None:
         if kind.blame is Blame.BACKEND:
             assert (row.next, row.counts) == (True, "backend"), kind.name
         if kind.blame is Blame.UPSTREAM_BUSY:
-            assert (row.again, row.next, row.counts, row.penalty) == ("yes", True, "", True), kind.name
+            assert (row.next, row.counts) == (True, ""), kind.name
+            # The pool's own limit says nothing about the upstream, and it mends with the next call that ends.
+            upstream = kind is not errors.POOL_FULL
+            assert (row.again, row.penalty) == (("yes", True) if upstream else ("no", False)), kind.name
         assert row.next or row.again == "no", kind.name
+
+
+def test_a_second_answer_that_differs_is_nobodys_failure_but_may_be_billed() -> None:
+    row = TABLE[errors.DIVERGED]
+    assert (row.again, row.next, row.counts, row.penalty, row.billed) == ("no", False, "", False, True)
 
 
 def test_timeouts_of_ours_never_repeat_the_same_target() -> None:

@@ -11,7 +11,7 @@ from trunkline.routing.backend import CapabilitySettings
 from trunkline.routing.balancers.latency import Latency
 from trunkline.routing.models import Strategy
 from trunkline.routing.needs import Needs
-from trunkline.routing.route import BALANCERS, Pick, Pool, Route, able
+from trunkline.routing.route import BALANCERS, OF_CONTEXT, Pick, Pool, Route, able
 from trunkline.routing.target import Target
 
 RNG = Random(1)
@@ -141,3 +141,18 @@ def test_streams_and_other_calls_have_their_own_latencies() -> None:
     one.candidates[1].target.latency[False].observe(1.0, 0.0)
     assert one.pick(RNG, 0.0, streamed=True) is one.candidates[1]
     assert one.pick(RNG, 0.0, streamed=False) is one.candidates[0]
+
+
+def test_the_pool_of_a_tier_and_that_for_what_is_too_long() -> None:
+    big = pool("big", [target("c")])
+    one = route([target("a")], [target("b")], context=big)
+    assert [one.pool(tier) for tier in (0, 1, OF_CONTEXT)] == [*one.tiers, big]
+    assert big not in one.tiers
+
+
+def test_alone_is_who_has_neither_a_sibling_nor_a_fallback() -> None:
+    big = pool("big", [target("d")])
+    assert route([target("a")]).alone
+    assert route([target("a")], context=big).alone, "for length, not for slowness"
+    assert not route([target("a"), target("b")]).alone
+    assert not route([target("a")], [target("b")]).alone

@@ -1,5 +1,7 @@
 """routing/routes.py: from names to routes."""
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
@@ -95,6 +97,54 @@ def test_names_that_clients_make_up_do_not_grow_the_memory(monkeypatch: pytest.M
         assert shape(one, f"gpt-{at}") == [[f"a/gpt-{at}"]]
         assert len(one._routes) <= 5
         assert len(one._board.targets()) <= 20
+
+
+def test_where_a_backend_has_a_share_the_first_picks_of_listed_models_are_divided() -> None:
+    one = routes(MODELS, shares={"a": 1.0, "b": 3.0})
+    own = one.route("own")
+    assert own is not None
+    assert own.tiers[0].strategy == "weighted"
+    assert [c.weight for c in own.tiers[0].candidates] == [1.0, 3.0]
+    for name in ("chat", "gpt-4"):
+        public = one.route(name)
+        assert public is not None
+        assert public.tiers[0].strategy == "priority", "a public model says itself how it is divided"
+
+
+def test_without_any_share_listed_models_are_asked_in_order() -> None:
+    nobodys: list[dict[str, float]] = [{}, {"a": 0.0, "b": 0.0}, {"c": 1.0}]
+    for shares in nobodys:
+        own = routes(MODELS, shares=shares).route("own")
+        assert own is not None
+        assert own.tiers[0].strategy == "priority"
+    own = routes(MODELS, shares={"b": 1.0}).route("own")
+    assert own is not None
+    assert [c.weight for c in own.tiers[0].candidates] == [0.0, 1.0], "no share, no first picks"
+
+
+def test_a_target_without_a_weight_has_that_of_its_backend() -> None:
+    found = routes(MODELS, weights={"a": 7.0, "b": 5.0}).route("chat")
+    assert found is not None
+    assert [c.weight for c in found.tiers[0].candidates] == [3.0, 5.0]
+
+
+def only(name: str) -> Callable[[str], bool]:
+    return lambda backend: backend == name
+
+
+def test_backends_that_are_not_admitted_stand_nowhere() -> None:
+    one = routes(MODELS, admits=only("b"))
+    assert shape(one, "chat") == [["b/chat"], ["b/own"]], "nor in fallbacks, and an empty one is none"
+    assert one.route("mini") is None
+    assert one.route("gpt-4") is None
+    found = one.route("chat")
+    assert found is not None
+    assert found.alone is False
+    assert shape(routes(MODELS, admits=only("a")), "chat") == [
+        ["a/x"],
+        ["a/own"],
+        ["a/y"],
+    ]
 
 
 def test_without_models_only_lists_count() -> None:
