@@ -71,7 +71,7 @@ class Runtime:
         self.live: set[Exchange] = set()
         self._unrecorded: list[Exchange] = []
         self._records: deque[UsageRecord] = deque(maxlen=RECORDS)
-        self._metrics = Metrics(self.plan.model_names())
+        self._metrics = Metrics([*settings.models, *self.plan.model_names()])
         self.draining = False
         expose = settings.server.expose
         self.exposes = is_loopback(settings.server.host) if expose is None else expose

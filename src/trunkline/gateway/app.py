@@ -86,10 +86,11 @@ class Gateway:
         backends = sorted(self.settings.backends, key=lambda backend: backend.priority)
         plan = self.runtime.plan
         configured = [name for backend in backends for name in backend.models or ()]
-        names = list(dict.fromkeys([*configured, *plan.all_names()]))
+        public = list(self.settings.models)
+        names = public or list(dict.fromkeys([*configured, *plan.all_names()]))
         if len(names) > SHOWN:
             names[SHOWN:] = [f"{len(names) - SHOWN} more"]
-        if plan.takes_any:
+        if plan.takes_any and not public:
             names.append("any other" if names else "any")
         return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 

@@ -1,7 +1,7 @@
 """`GET /v1/models` and `/v1/models/{id}`, answered from memory.
 
 Owns the two forms of the answer, OpenAI's and Anthropic's (where `anthropic-version` is sent), and the filter by what
-the key may use. Does not own what is listed (engine/catalog.py) nor how it is known (engine/discovery.py).
+the key may use. Does not own what is listed (engine/listing.py) nor how it is known (engine/discovery.py).
 
 Anthropic's list comes in pages of `limit` (1 to 1000) from `after_id` on or up to `before_id`; without a limit a page
 holds all that a page may hold, because clients that read one page are more common than long lists.
@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from trunkline.engine.catalog import Entry
+from trunkline.engine.listing import shown
 from trunkline.engine.runtime import Runtime
 from trunkline.errors import INVALID_REQUEST, Fault
 from trunkline.gateway.surfaces.local import JSON, LocalRequest, Reply
@@ -35,6 +36,17 @@ class ModelList:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._made_of: tuple[object, object] = (None, None)
+        self._shown: list[Entry] = []
+
+    def _entries(self) -> list[Entry]:
+        """What is shown; made anew when the backends list something else, or the configuration is another."""
+        runtime = self._runtime
+        listed = runtime.discovery.catalog.entries()
+        if self._made_of[0] is not listed or self._made_of[1] is not runtime.settings:
+            self._made_of = (listed, runtime.settings)
+            self._shown = shown(runtime.settings, listed)
+        return self._shown
 
     def handler(
         self, route: Route, key: Key, connection: ServerConnection, extra: bytes, head: RequestHead
@@ -49,7 +61,7 @@ class ModelList:
     async def _answer(self, route: Route, key: Key, dialect: Dialect, request_id: str) -> Reply:
         discovery = self._runtime.discovery
         await discovery.settled(FIRST_LISTS)
-        entries = [entry for entry in discovery.catalog.entries() if key.allows(entry["id"])]
+        entries = [entry for entry in self._entries() if key.allows(entry["id"])]
         if route.model:
             found = _one(entries, route.model, dialect)
         elif dialect == "anthropic":
