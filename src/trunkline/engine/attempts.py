@@ -111,13 +111,16 @@ class Attempts:
 
     def _choose(self) -> Fault | None:
         """Turn to the one that routing picks and begin; a fault if it finds nobody."""
-        runtime = self._runtime
-        found = self._choice.route.first(
-            runtime.rng, runtime.clock.now, streamed=self.events_asked, needs=self._needs
-        )
+        runtime, choice = self._runtime, self._choice
+        now = runtime.clock.now
+        found = choice.route.first(runtime.rng, now, streamed=self.events_asked, needs=self._needs)
         if isinstance(found, Fault):
             return found
-        self._turn_to(found)
+        self._pick = found
+        self._target = target = found.candidate.target
+        self._upstream = choice.upstreams[target.backend.name]
+        if target.counted or not target.usable:
+            self._trial = target.begin(now)
         self._begin()
         return None
 

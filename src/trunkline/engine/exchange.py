@@ -173,9 +173,10 @@ class Exchange(Attempts):
         self._head_at = self._ended = runtime.clock.now
         self._status = status = relay.status
         self._bytes_out = len(body)
-        if self._trial is not None:
-            self._trial.committed(False, self._ended)
-            self._went_well()
+        trial = self._trial
+        if trial is not None:
+            trial.committed(False, self._ended)
+            self._end_trial(trial, None, self._ended)
         elif self._target.noted:
             self._went_well()
         block = answer_block(self, head, decoded=relay.decoded)

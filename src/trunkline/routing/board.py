@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from trunkline.routing.backend import CapabilitySettings
 from trunkline.routing.breaker import BreakerSettings, State
+from trunkline.routing.changes import Changes
 from trunkline.routing.target import UNKNOWN, BackendState, Target
 
 MAX_TARGETS = 8192
@@ -36,6 +37,7 @@ class Board:
         slow_above: Callable[[str], float] = _no_limit,
     ) -> None:
         self.backends: dict[str, BackendState] = {}
+        self.changes = Changes()
         self._targets: dict[tuple[str, str], Target] = {}
         self._breaker = breaker
         self._abilities = abilities
@@ -70,8 +72,16 @@ class Board:
                 breaker=self._breaker,
                 abilities=self._abilities(backend, model),
                 slow_above=self._slow_above(backend),
+                changes=self.changes,
             )
         return found
+
+    def against(self, target: Target, moment: float) -> str | None:
+        """What spoke against a target at a moment that is past, "" nothing; None: that is not known any more."""
+        if not self.changes.reach(moment):
+            return None
+        standing = self.changes.before(target.backend.name, target.model, moment)
+        return (target.standing if standing is None else standing).at(moment)
 
     def learn(self, backend: str) -> None:
         """What is known of a backend's models has changed; routes must be made anew afterwards."""

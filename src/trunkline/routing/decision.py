@@ -1,20 +1,28 @@
 """Why a call went where it went: the candidates, and what spoke against each.
 
-Owns the value and its making. It is computed when a call fails over or someone asks, never for a call that goes
-straight to its target. Making it changes no turn and no state, except that ejections which are over end.
+Owns the value and its making, and who would be asked first. It is computed when a call fails over or someone asks,
+never for a call that goes straight to its target. Making it changes no turn and no state, except that ejections which
+are over end.
 """
+
+from collections.abc import Callable
 
 import msgspec
 
+from trunkline.routing.balancers.base import Allowed
 from trunkline.routing.needs import Needs, lack
-from trunkline.routing.route import Route
-from trunkline.routing.target import Target
+from trunkline.routing.route import Pick, Route, able
+from trunkline.routing.target import Reason, Target
+
+
+_ENDLESS = float("inf")
 
 
 class Considered(msgspec.Struct, frozen=True, gc=False):
     """One candidate. `tier`: 0 the model's own, then its fallbacks. `score`: what its strategy compares, least first.
 
-    `against`: why it is not asked like the others, "" if nothing speaks against it.
+    None: endless (a weight of 0, an unknown price). `against`: why it is not asked like the others, "" if nothing
+    speaks against it.
     """
 
     tier: int
@@ -22,7 +30,7 @@ class Considered(msgspec.Struct, frozen=True, gc=False):
     strategy: str
     backend: str
     target: str
-    score: float
+    score: float | None
     against: str
 
 
@@ -44,16 +52,18 @@ def decide(
     tried: frozenset[Target] = frozenset(),
     asked: str = "",
     rule: str = "",
+    against: Callable[[Target], str] | None = None,
 ) -> Decision:
-    """What would be considered for a call now."""
+    """What would be considered for a call now. `against`: what spoke against a target, of a call that is past."""
     found: list[Considered] = []
     for tier, pool in enumerate(route.tiers):
-        balancer = pool.balancer(streamed)
+        balancer = pool.streams if streamed else pool.whole
         for candidate in pool.candidates:
             target = candidate.target
-            against = "tried" if target in tried else target.why(now) or ""
-            if not against and needs is not None:
-                against = lack(target.abilities, needs) or ""
+            reason = "tried" if target in tried else against(target) if against else target.why(now) or ""
+            if not reason and needs is not None:
+                reason = lack(target.abilities, needs) or ""
+            score = balancer.score(candidate, now)
             found.append(
                 Considered(
                     tier,
@@ -61,8 +71,32 @@ def decide(
                     pool.strategy,
                     target.backend.name,
                     target.model,
-                    balancer.score(candidate, now),
-                    str(against),
+                    score if score < _ENDLESS else None,
+                    str(reason),
                 )
             )
     return Decision(asked or route.name, route.name, rule, tuple(found))
+
+
+def foremost(route: Route, now: float, *, streamed: bool, needs: Needs | None = None) -> Pick | None:
+    """Who would be asked first, without taking its turn; None: nobody can be asked now.
+
+    Where chance has a part (`latency`, `least_busy`) it is the one that looks best; the draw may take another.
+    """
+    picked = None
+    if needs is not None and route.choosy:
+        picked = _foremost(route, now, streamed, able(needs))
+    return picked or _foremost(route, now, streamed, None)
+
+
+def _foremost(route: Route, now: float, streamed: bool, allowed: Allowed | None) -> Pick | None:
+    for tier, pool in enumerate(route.tiers):
+        balancer = pool.streams if streamed else pool.whole
+        fitting = [one for one in pool.candidates if allowed is None or allowed(one)]
+        sound = [one for one in fitting if one.target.why(now) is None]
+        if sound:
+            return Pick(tier, min(sound, key=lambda one: balancer.score(one, now)))  # noqa: B023 - called at once
+        slow = next((one for one in fitting if one.target.why(now) is Reason.SLOW), None)
+        if slow is not None:
+            return Pick(tier, slow)
+    return route.busy(now, allowed) or route.last_resort(now, allowed)

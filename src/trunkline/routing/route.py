@@ -43,18 +43,30 @@ _SOON = 1.0  # seconds after which a client may try again where nobody knows bet
 _LATEST = 120.0
 
 
+class Pick(msgspec.Struct, frozen=True, gc=False):
+    """Who is asked: a candidate, and the tier in which it stands (`OF_CONTEXT`: the context fallback's)."""
+
+    tier: int
+    candidate: Candidate
+
+
 class Pool:
     """The targets of one public model under its strategy: its own calls and those of others that fall back to it."""
 
-    __slots__ = ("_balancer", "_whole", "candidates", "choosy", "name", "strategy")
+    __slots__ = ("candidates", "choosy", "name", "picks", "strategy", "streams", "whole")
 
     def __init__(self, name: str, strategy: Strategy, candidates: Sequence[Candidate]) -> None:
         self.name = name
         self.strategy: Strategy = strategy
         self.candidates = tuple(candidates)
-        self._balancer = self._whole = BALANCERS[strategy](self.candidates)
+        self.picks = tuple(Pick(0, candidate) for candidate in self.candidates)
+        """Ready-made, by place: of calls to this model itself."""
+        self.streams: Balancer = BALANCERS[strategy](self.candidates)
+        """What chooses for streams."""
+        self.whole = self.streams
+        """What chooses for other calls."""
         if strategy == "latency":
-            self._whole = Latency(self.candidates, streamed=False)
+            self.whole = Latency(self.candidates, streamed=False)
         if strategy in _WATCHED:
             for candidate in self.candidates:
                 candidate.target.counted = True
@@ -63,23 +75,12 @@ class Pool:
     def __repr__(self) -> str:
         return f"<Pool {self.name}: {len(self.candidates)} by {self.strategy}>"
 
-    def balancer(self, streamed: bool) -> Balancer:
-        """What chooses for streams, or for other calls."""
-        return self._balancer if streamed else self._whole
-
     def pick(
         self, rng: Rng, now: float, *, streamed: bool, allowed: Allowed | None = None
     ) -> Candidate | None:
         """A target that is sound."""
-        found = (self._balancer if streamed else self._whole).pick(rng, now, allowed)
+        found = (self.streams if streamed else self.whole).pick(rng, now, allowed)
         return found if found is not None else slow_one(self.candidates, now, allowed)
-
-
-class Pick(msgspec.Struct, frozen=True, gc=False):
-    """Who is asked: a candidate, and the tier in which it stands (`OF_CONTEXT`: the context fallback's)."""
-
-    tier: int
-    candidate: Candidate
 
 
 OF_CONTEXT = -1
@@ -122,6 +123,11 @@ class Route:
 
     def first(self, rng: Rng, now: float, *, streamed: bool, needs: Needs | None = None) -> Pick | Fault:
         """Who is asked first; a fault if nobody can be."""
+        own = self.tiers[0]
+        if needs is None or not self.choosy:  # nearly always one of the model's own
+            candidate = (own.streams if streamed else own.whole).pick(rng, now)
+            if candidate is not None:
+                return own.picks[candidate.place]
         found = None
         if needs is not None and self.choosy:
             found = self.sound(rng, now, streamed=streamed, allowed=able(needs))

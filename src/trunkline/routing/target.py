@@ -27,6 +27,7 @@ import msgspec
 from trunkline.errors import Fault
 from trunkline.routing.backend import CapabilitySettings
 from trunkline.routing.breaker import Breaker, BreakerSettings, State
+from trunkline.routing.changes import NOTHING, Change, Changes, Standing
 from trunkline.routing.ewma import PeakEwma
 from trunkline.routing.faults import row_of
 from trunkline.routing.health import Health, HealthSettings
@@ -106,30 +107,33 @@ class BackendState:
         """Whether it has as many calls as it may have."""
         return 0 < self.limit <= self.inflight
 
-    def settle(self) -> None:
+    def settle(self, now: float) -> None:
         """Something changed that concerns all targets."""
         for target in self.targets:
-            target.settle()
+            target.settle(now)
 
-    def drain(self, draining: bool) -> None:
+    def drain(self, draining: bool, now: float) -> None:
         """Give it no more calls, or calls again."""
         self.draining = draining
-        self.settle()
+        self.settle(now)
 
     def checked(self, good: bool, now: float) -> bool:
         """Take the answer of a health check; gives whether it changed anything."""
         changed = self.health.observe(good, now)
         if changed:
-            self.settle()
+            self.settle(now)
         return changed
 
 
 class Target:
-    """A backend and a model there. `slow_above`: seconds of the 95th percentile, 0 for no limit."""
+    """A backend and a model there. `slow_above`: seconds of the 95th percentile, 0 for no limit.
+
+    `changes`: where is written down what speaks against it.
+    """
 
     __slots__ = (
-        "_busy_row", "_busy_since", "abilities", "backend", "breaker", "busy_until", "counted", "inflight",
-        "latency", "model", "noted", "p95", "usable", "waiting",
+        "_busy_row", "_busy_since", "_changes", "abilities", "backend", "breaker", "busy_until", "counted",
+        "inflight", "latency", "model", "noted", "p95", "standing", "usable", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -140,9 +144,13 @@ class Target:
         breaker: BreakerSettings = BreakerSettings(),  # noqa: B008 - frozen
         abilities: CapabilitySettings = UNKNOWN,
         slow_above: float = 0.0,
+        changes: Changes | None = None,
     ) -> None:
         self.backend = backend
         self.model = model
+        self._changes = Changes(1) if changes is None else changes
+        self.standing = NOTHING
+        """What speaks against it, for those who ask later; `why` is what decides."""
         self.breaker = Breaker(breaker)
         self.abilities = abilities
         self.p95 = P95Window(slow_above) if slow_above else None
@@ -160,7 +168,7 @@ class Target:
         """Whether a success would change anything."""
         self.usable = True
         backend.targets.append(self)
-        self.settle()
+        self.settle(0.0)
 
     def __repr__(self) -> str:
         usable = "usable" if self.usable else "not usable"
@@ -185,7 +193,7 @@ class Target:
                 return Reason.BUSY
             self.busy_until = 0.0
         slow = self.p95 is not None and self.p95.slow(now)
-        self.settle()
+        self.settle(now)
         return Reason.SLOW if slow else None
 
     @property
@@ -207,13 +215,36 @@ class Target:
         breakers = (self.backend.breaker, self.breaker)
         return max(self.busy_until, *(one.until for one in breakers if one.state is State.OPEN), 0.0)
 
-    def settle(self) -> None:
+    def settle(self, now: float) -> None:
         """Find `usable` and `noted` anew."""
         backend, own = self.backend, self.breaker
         closed = backend.breaker.state is State.CLOSED and own.state is State.CLOSED
         sound = closed and backend.health.up and not backend.draining and not backend.full
-        self.usable = sound and not self.busy_until and not (self.p95 is not None and self.p95.is_slow)
+        usable = sound and not self.busy_until and not (self.p95 is not None and self.p95.is_slow)
+        if not (usable and self.usable):
+            self._tell(NOTHING if usable else self._stands(), now)
+        self.usable = usable
         self.noted = bool(self._busy_row or not backend.breaker.quiet or not own.quiet)
+
+    def _stands(self) -> Standing:
+        """What `why` would say, without looking at the time."""
+        backend = self.backend
+        if backend.draining:
+            return Standing(Reason.DRAINING)
+        if backend.full:
+            return Standing(Reason.FULL)
+        if not backend.health.up:
+            return Standing(Reason.UNHEALTHY)
+        for breaker in (backend.breaker, self.breaker):
+            if breaker.state is not State.CLOSED:
+                opened = breaker.state is State.OPEN
+                return Standing(Reason.EJECTED, breaker.until) if opened else Standing(Reason.PROBING)
+        return Standing(Reason.BUSY, self.busy_until) if self.busy_until else Standing(Reason.SLOW)
+
+    def _tell(self, standing: Standing, now: float) -> None:
+        if standing != self.standing:
+            self._changes.note(Change(now, self.backend.name, self.model, self.standing))
+            self.standing = standing
 
     def begin(self, now: float) -> "Trial":
         """An attempt begins."""
@@ -225,7 +256,7 @@ class Target:
         if not self.usable:
             probes = tuple(breaker for breaker in (backend.breaker, self.breaker) if breaker.take_probe())
         if backend.limit and backend.full:
-            backend.settle()
+            backend.settle(now)
         return Trial(self, now, probes)
 
     def succeeded(self, began: float, now: float) -> None:
@@ -236,17 +267,17 @@ class Target:
             self.busy_until = 0.0
         self.breaker.success(began, now)
         if backend.breaker.quiet:
-            self.settle()
+            self.settle(now)
         else:
             backend.breaker.success(began, now)
-            backend.settle()
+            backend.settle(now)
 
     def failed(self, fault: Fault, began: float, now: float) -> None:
         """An attempt that began at `began` ended with a fault."""
         row = row_of(fault)
         if row.counts == "backend":
             self.backend.breaker.failure(began, now)
-            self.backend.settle()
+            self.backend.settle(now)
         elif row.counts:
             self.breaker.failure(began, now)
         if row.penalty:
@@ -254,7 +285,7 @@ class Target:
         if row.counts or row.penalty:
             for latency in self.latency:
                 latency.observe(max(FAILURE_COST, latency.read(now)), now)
-            self.settle()
+            self.settle(now)
 
     def _penalise(self, retry_after: float | None, began: float, now: float) -> None:
         if not self._busy_row or began >= self._busy_since:  # not one of many that were refused together
@@ -291,7 +322,7 @@ class Trial:
         target.latency[streamed].observe(seconds, now)
         if target.p95 is not None:
             target.p95.observe(seconds, now)
-            target.settle()
+            target.settle(now)
         if self._probes:
             target.succeeded(self.began, now)
             self._release()
@@ -310,7 +341,7 @@ class Trial:
             target.succeeded(self.began, now)
         self._release()
         if was_full:
-            backend.settle()
+            backend.settle(now)
 
     def _release(self) -> None:
         for breaker in self._probes:

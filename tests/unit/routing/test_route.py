@@ -63,7 +63,7 @@ def test_nobody_is_asked_who_is_full_or_draining() -> None:
     a, b = target("a", limit=1), target("b")
     one = route([a, b])
     a.begin(0.0)
-    b.backend.drain(True)
+    b.backend.drain(True, 0.0)
     found = one.first(RNG, 0.0, streamed=True)
     assert isinstance(found, Fault)
     assert found.kind is errors.NO_BACKEND
@@ -135,8 +135,8 @@ def test_plain_is_the_first_by_priority() -> None:
 
 def test_streams_and_other_calls_have_their_own_latencies() -> None:
     one = pool("m", [target("a"), target("b")], "latency")
-    assert isinstance(one.balancer(True), Latency)
-    assert one.balancer(True) is not one.balancer(False)
+    assert isinstance(one.streams, Latency)
+    assert one.streams is not one.whole
     one.candidates[0].target.latency[True].observe(1.0, 0.0)
     one.candidates[1].target.latency[False].observe(1.0, 0.0)
     assert one.pick(RNG, 0.0, streamed=True) is one.candidates[1]

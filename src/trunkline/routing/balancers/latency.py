@@ -35,5 +35,9 @@ class Latency:
         """Seconds, times calls."""
         target = candidate.target
         latency = target.latency[self._streamed]
-        seconds = (latency.value or UNKNOWN) if target.waiting else latency.read(now)
+        seconds = latency.value
+        if target.waiting:
+            seconds = seconds or UNKNOWN
+        elif seconds:
+            seconds = latency.read(now)
         return (seconds + LEAST) * (target.inflight + 1)

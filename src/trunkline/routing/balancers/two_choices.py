@@ -24,6 +24,12 @@ def better_of_two(
     if count == 1:
         only = candidates[0]
         return only if open_to(only, now, allowed) else None
+    if count == 2 and allowed is None:
+        first, other = candidates
+        if first.target.usable and other.target.usable:
+            if rng.random() < 0.5:  # who is first when both cost the same
+                first, other = other, first
+            return other if cost(other, now) < cost(first, now) else first
     at = -1  # where the first of the two is
     for _ in range(_DRAWS):
         if at < 0:
