@@ -66,7 +66,7 @@ unit: $(VENV)/.dev ## unit and architecture tests; each pure file covered by its
 	$(BIN)/python tests/architecture/own_coverage.py
 
 contract: $(VENV)/.dev peers ## tests over loopback sockets
-	$(PYTEST) tests/contract
+	$(PYTEST) tests/contract tests/failover
 
 # Real programs that the tests stand against, from Debian's packages: only root can install them, others have them or
 # see the tests that need them skipped, with the reason.
