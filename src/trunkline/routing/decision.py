@@ -14,7 +14,6 @@ from trunkline.routing.needs import Needs, lack
 from trunkline.routing.route import Pick, Route, able
 from trunkline.routing.target import Reason, Target
 
-
 _ENDLESS = float("inf")
 
 
@@ -95,7 +94,7 @@ def _foremost(route: Route, now: float, streamed: bool, allowed: Allowed | None)
         fitting = [one for one in pool.candidates if allowed is None or allowed(one)]
         sound = [one for one in fitting if one.target.why(now) is None]
         if sound:
-            return Pick(tier, min(sound, key=lambda one: balancer.score(one, now)))  # noqa: B023 - called at once
+            return Pick(tier, min(sound, key=lambda one: balancer.score(one, now)))
         slow = next((one for one in fitting if one.target.why(now) is Reason.SLOW), None)
         if slow is not None:
             return Pick(tier, slow)

@@ -7,6 +7,7 @@ from trunkline.routing import board as module
 from trunkline.routing.backend import CapabilitySettings
 from trunkline.routing.board import Board
 from trunkline.routing.breaker import BreakerSettings
+from trunkline.routing.changes import KEPT
 from trunkline.routing.target import UNKNOWN, BackendState
 
 
@@ -77,3 +78,25 @@ def test_it_forgets_what_is_not_worth_remembering(monkeypatch: pytest.MonkeyPatc
     assert one.targets() == [ejected, running, busy]
     assert one.backends["a"].targets == [ejected, running, busy]
     assert one.target("a", "0") is not quiet
+
+
+def test_what_spoke_against_a_target_is_known_afterwards() -> None:
+    one = board("a")
+    found = one.target("a", "m")
+    assert one.against(found, 0.0) == ""
+    eject(found, 10.0)
+    assert [one.against(found, moment) for moment in (9.0, 12.0, 16.0)] == ["", "ejected", "probing"]
+    assert found.why(16.0) is None  # somebody asks: it is half open now
+    found.begin(16.0).end(None, 17.0)
+    moments = (9.0, 12.0, 15.5, 16.5, 17.5)
+    assert [one.against(found, moment) for moment in moments] == ["", "ejected", "probing", "probing", ""]
+
+
+def test_what_is_too_long_ago_is_not_known() -> None:
+    one = board("a")
+    found = one.target("a", "m")
+    for at in range(KEPT + 1):
+        found.backend.drain(at % 2 == 0, float(at))
+    assert one.against(found, -1.0) is None
+    assert one.against(found, KEPT - 0.5) == ""
+    assert one.against(found, float(KEPT)) == "draining"

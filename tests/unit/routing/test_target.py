@@ -207,8 +207,8 @@ def test_health_checks_and_draining_concern_all_targets() -> None:
     backend.checked(True, 4.0)
     assert backend.checked(True, 5.0)
     assert one.usable
-    backend.drain(True)
+    backend.drain(True, 0.0)
     assert one.why(5.0) is Reason.DRAINING
     assert Reason.DRAINING not in LAST_RESORT
-    backend.drain(False)
+    backend.drain(False, 0.0)
     assert one.why(5.0) is None
