@@ -15,6 +15,7 @@ from trunkline.engine.answer_head import answer_block, gateway_block
 from trunkline.engine.attempts import Attempts
 from trunkline.engine.deadlines import NEVER, Due, due
 from trunkline.engine.ending import error_answer
+from trunkline.engine.origin import Origin, origin_of
 from trunkline.engine.patience import idle
 from trunkline.engine.recording import attempt_record, usage_record
 from trunkline.engine.relay import Relay
@@ -286,9 +287,18 @@ class Exchange(Attempts):
                 self._drop_body()
                 self._sink.release()
             return False
-        if now < splicing.until or splicing.joint.joined:
+        if splicing.joint.joined:
             return False
-        self._cut(Fault(FIRST_TOKEN_TIMEOUT, "no other answer came in time to go on with this one"))
+        if now < splicing.until:
+            if now >= self._hold_at:  # the first answer fell silent long ago
+                self._hold_at = now + self._runtime.settings.server.hold_head
+                self._sink.data(KEEP_ALIVE)
+            return False
+        late = Fault(FIRST_TOKEN_TIMEOUT, "no other answer came in time to go on with this one")
+        if self._relay is not None:
+            self._relay.fail(late)
+        else:
+            self._cut(late)
         return True
 
     def _show_life(self, now: float) -> None:
@@ -363,8 +373,15 @@ class Exchange(Attempts):
             attempts,
             relay,
             fault,
-            status=self._status,
-            times=(self._started, self._head_at, self._ended),
-            bytes_in=self._body_size + (self._upload.bytes_in if self._upload is not None else 0),
-            bytes_out=self._bytes_out,
+            self._status,
+            self._started,
+            self._head_at,
+            self._ended,
+            self._body_size + (self._upload.bytes_in if self._upload is not None else 0),
+            self._bytes_out,
         )
+
+    def origin(self) -> "Choice | Origin":
+        """How it came about, for those who ask."""
+        failover = self._failover
+        return self._choice if failover is None else origin_of(self._choice, failover, self._splicing)
