@@ -28,7 +28,7 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     and `naming` (the header lines that name it) are those of the first target all the same. `namings`: the same of
     others, by target. `total`: the seconds that a call has, those of the first target.
     `touched`: fields of a request that some candidate may want changed; `fills`: one may fill in the model.
-    `reads`: what a request asks for decides who is asked.
+    `reads`: what a request asks for decides who is asked. `pin`: the only backend that may be asked, "" for any.
     """
 
     route: Route
@@ -41,6 +41,7 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     touched: frozenset[str]
     fills: bool
     reads: bool
+    pin: str = ""
 
 
 class Choices:
@@ -84,7 +85,7 @@ class Choices:
         route = self.route(model, needs, pin)
         if isinstance(route, Fault):
             return route
-        choice = self._choice(model, route)
+        choice = self._choice(model, route, pin)
         known = self.known(needs, pin)
         if len(known) >= MAX_CHOICES:
             known.clear()
@@ -120,6 +121,10 @@ class Choices:
         message = f"no backend of {what} speaks /v1/{needs}; use /v1/chat/completions"
         return Fault(INVALID_REQUEST, message, code="unsupported_endpoint")
 
+    def made(self, choice: Choice) -> bool:
+        """Whether a choice is of this snapshot."""
+        return choice.upstreams is self._upstreams
+
     def naming(self, model: str, upstream: Upstream, attempts: int) -> bytes:
         """The header lines that say who answered."""
         return naming_lines(model, upstream.name if self._exposes else None, attempts)
@@ -133,7 +138,7 @@ class Choices:
         pinned = not pin or pin in (backend, self._upstreams[backend].settings.provider)
         return pinned and (not needs or self._upstreams[backend].speaks(needs))
 
-    def _choice(self, model: str, route: Route) -> Choice:
+    def _choice(self, model: str, route: Route, pin: str) -> Choice:
         plain = route.plain()
         first = min(route.tiers[0].candidates, key=lambda candidate: candidate.priority).target
         upstream = self._upstreams[first.backend.name]
@@ -155,4 +160,5 @@ class Choices:
             touched,
             not model and any(self._upstreams[one.backend.name].fills for one in asked),
             route.choosy,
+            pin,
         )

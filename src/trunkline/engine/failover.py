@@ -51,6 +51,8 @@ class Failover:
         """What the last step changed in the request, in words."""
         self.decision: Decision = decide(route, runtime.clock.now, streamed=streamed, needs=needs)
         """The candidates as they were when the first attempt failed."""
+        self.spent = False
+        """Whether the retry budget refused a repeat."""
 
     def __repr__(self) -> str:
         return f"<Failover {self.tries!r}>"
@@ -70,7 +72,9 @@ class Failover:
         runtime, tries = self._runtime, self.tries
         self.note = ""
         while True:
+            refused = runtime.retries.refused
             step = next_step(tries, fault, now, runtime.rng, runtime.retries, runtime.requests, probe=probe)
+            self.spent = self.spent or runtime.retries.refused > refused
             overflow = fault.overflow or Overflow()
             if isinstance(step, Evict):
                 if self._evict(overflow):

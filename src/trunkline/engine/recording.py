@@ -57,14 +57,14 @@ def usage_record(
     attempts: tuple[AttemptRecord, ...],
     relay: Relay | None,
     fault: Fault | None,
-    *,
     status: int,
-    times: tuple[float, float, float],
+    started: float,
+    head_at: float,
+    ended: float,
     bytes_in: int,
     bytes_out: int,
 ) -> UsageRecord:
-    """The record of one call. `times`: it came, the head of its answer was sent (0.0: never), it was over."""
-    started, head_at, ended = times
+    """The record of one call. `head_at`: when the head of its answer was sent, 0.0 never."""
     last = attempts[-1] if attempts else None
     return UsageRecord(
         call.request_id.decode(),
@@ -82,4 +82,5 @@ def usage_record(
         ended,
         bytes_in,
         bytes_out + (relay.forwarded if relay is not None else 0),
+        call.led,
     )

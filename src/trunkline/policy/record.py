@@ -65,3 +65,5 @@ class UsageRecord(msgspec.Struct, frozen=True, gc=False):
     """Body bytes received from the client."""
     bytes_out: int
     """Body bytes sent to the client."""
+    led: str = ""
+    """What led it to another model than it named: `rules[0]`, `router`; "" nothing."""

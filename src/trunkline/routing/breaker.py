@@ -98,6 +98,16 @@ class Breaker:
         return f"<Breaker {self.state}, {self._row} failures in a row, {self._times} ejections>"
 
     @property
+    def failures(self) -> int:
+        """Failures in a row."""
+        return self._row
+
+    @property
+    def ejections(self) -> int:
+        """Ejections in a row, the present one among them."""
+        return self._times
+
+    @property
     def quiet(self) -> bool:
         """Whether there is nothing to count: a success would change nothing."""
         return self.state is State.CLOSED and not self._bad

@@ -5,8 +5,6 @@ never for a call that goes straight to its target. Making it changes no turn and
 are over end.
 """
 
-from collections.abc import Callable
-
 import msgspec
 
 from trunkline.routing.balancers.base import Allowed
@@ -51,15 +49,14 @@ def decide(
     tried: frozenset[Target] = frozenset(),
     asked: str = "",
     rule: str = "",
-    against: Callable[[Target], str] | None = None,
 ) -> Decision:
-    """What would be considered for a call now. `against`: what spoke against a target, of a call that is past."""
+    """What would be considered for a call now."""
     found: list[Considered] = []
     for tier, pool in enumerate(route.tiers):
         balancer = pool.streams if streamed else pool.whole
         for candidate in pool.candidates:
             target = candidate.target
-            reason = "tried" if target in tried else against(target) if against else target.why(now) or ""
+            reason = "tried" if target in tried else target.why(now) or ""
             if not reason and needs is not None:
                 reason = lack(target.abilities, needs) or ""
             score = balancer.score(candidate, now)

@@ -33,6 +33,13 @@ class RetryBudget:
     def __repr__(self) -> str:
         return f"<RetryBudget {self._by_time:.1f} by time, {self._by_requests:.1f} by requests>"
 
+    def left(self, now: float, requests: int) -> float:
+        """Repeats that could be made now, one after the other."""
+        earned = min(self._by_requests + SHARE * (requests - self._seen), KEPT_EARNED)
+        return max(
+            earned, min(self._by_time + PER_SECOND * max(now - self._at, 0.0), PER_SECOND * KEPT_SECONDS)
+        )
+
     def take(self, now: float, requests: int) -> bool:
         """Whether one more repeat may be made. `requests`: all that have come so far."""
         earned = self._by_requests + SHARE * (requests - self._seen)

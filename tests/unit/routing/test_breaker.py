@@ -134,6 +134,14 @@ def test_ejections_grow_while_it_flaps_and_begin_anew_after_a_sound_time() -> No
     assert breaker.until == 45.0
 
 
+def test_failures_and_ejections_in_a_row_are_told() -> None:
+    breaker = tripped()
+    assert (breaker.failures, breaker.ejections) == (5, 1)
+    breaker.look(5.0)
+    breaker.failure(5.0, 5.0)
+    assert breaker.ejections == 2
+
+
 TINY = 1e-6  # seconds: sums of floats
 
 

@@ -13,7 +13,6 @@ from trunkline.routing.decision import decide, foremost
 from trunkline.routing.models import Strategy
 from trunkline.routing.needs import Needs
 from trunkline.routing.route import Pick
-from trunkline.routing.target import Target
 
 
 def test_all_candidates_with_reasons() -> None:
@@ -41,16 +40,6 @@ def test_asking_changes_no_turn() -> None:
     first = decide(one, 0.0, streamed=False)
     assert first == decide(one, 0.0, streamed=False)
     assert first.asked == "m0"
-
-
-def test_what_spoke_against_a_target_then_may_be_given() -> None:
-    one = route([target("a"), target("b")])
-    found = decide(one, 0.0, streamed=False, against=_then)
-    assert [considered.against for considered in found.candidates] == ["full", ""]
-
-
-def _then(target: Target) -> str:
-    return "full" if target.backend.name == "a" else ""
 
 
 def test_an_endless_score_is_none() -> None:

@@ -1,5 +1,7 @@
 """routing/retry_budget.py: 20 % of requests or 3 a second, whichever is more."""
 
+from copy import deepcopy
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -70,6 +72,14 @@ class BudgetModel(RuleBasedStateMachine):
             self.taken += allowed
             if allowed:
                 self.idle = max(self.idle - 1.0, 0.0)
+
+    @invariant()
+    def what_is_left_could_be_taken(self) -> None:
+        left, copy = self.budget.left(self.now, self.requests), deepcopy(self.budget)
+        taken = 0
+        while copy.take(self.now, self.requests):
+            taken += 1
+        assert left - 1.0 - 1e-6 <= taken <= left + 1e-6
 
     @invariant()
     def it_is_never_more_than_was_earned(self) -> None:
