@@ -22,6 +22,8 @@ from trunkline.net.listener import ServerSettings
 from trunkline.policy.keys import KeySettings
 from trunkline.policy.record import UsageRecord
 from trunkline.routing.backend import BackendSettings, TimeoutSettings
+from trunkline.routing.models import ModelSettings
+from trunkline.routing.rules import RuleSettings
 from trunkline.simulator.app import Simulator, start
 from trunkline.simulator.state import Entry
 
@@ -219,12 +221,14 @@ async def running(
     api_key: str = "",
     discovery: float = 0.0,
     data_dir: str | None = None,
+    models: dict[str, Any] | None = None,
+    rules: list[dict[str, Any]] | None = None,
 ) -> AsyncGenerator[World]:
     """Start a gateway in front of one simulator per fault (None: healthy; no argument: one healthy simulator).
 
     A fault is put into a header of the backend, so that the same request meets each backend in its own state.
     `urls` are further backends, behind the simulators; `backends` are further settings of each, in order.
-    Backends are called a, b, c ... and are tried in that order.
+    Backends are called a, b, c ... and are tried in that order. `models` and `rules` are as in a file.
     """
     loop = asyncio.get_running_loop()
     before = asyncio.all_tasks()
@@ -255,6 +259,8 @@ async def running(
                 passthrough=passthrough,
                 discovery=DiscoverySettings(interval=discovery),
                 data_dir=data_dir,
+                models=msgspec.convert(models or {}, dict[str, ModelSettings]),
+                rules=msgspec.convert(rules or [], list[RuleSettings]),
             )
         )
         world = World(gateway, sims)
