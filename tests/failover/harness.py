@@ -81,9 +81,13 @@ class World:
         log.remove(next(entry for entry in reversed(log) if entry.model == model))
 
     def asked(self, model: str, sim: str = "") -> list[Entry]:
-        """The requests that a target has seen; `model`: with its fault."""
+        """The calls that a target has seen; `model`: with its fault. Ollama's /api/show is no call."""
         log = (self.sims[sim] if sim else self.sim).log
-        return [entry for entry in log if entry.method == "POST" and entry.model == model]
+        return [
+            entry
+            for entry in log
+            if entry.method == "POST" and entry.model == model and "/api/" not in entry.target
+        ]
 
     def seen(self, *models: str) -> list[int]:
         """How many requests each of these models has seen at the first simulator."""

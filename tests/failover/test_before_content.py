@@ -168,6 +168,25 @@ async def test_the_callers_own_mistake_is_passed_on_and_asked_once(tmp_path: Pat
         assert world.seen(named(spec), named()) == [2, 0]
 
 
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ("provider: ollama", [2, 0]),  # it may be loading
+        ("provider: ollama, retry_404: false", [1, 1]),
+        ("provider: vllm", [1, 1]),
+        ("retry_404: true", [2, 0]),
+    ],
+)
+@on_both_loops
+async def test_a_missing_model_is_asked_for_again_where_it_may_appear(
+    tmp_path: Path, settings: str, asked: list[int]
+) -> None:
+    spec = "status=404;message=model 'x' not found;times=1"
+    async with running(tmp_path, pair(spec), backends={"sim": f"{settings}, backoff_max: 0.2"}) as world:
+        assert (await world.call()).outcome == "success"
+        assert world.seen(named(spec), named()) == asked
+
+
 @on_both_loops
 async def test_only_thoughts_count_as_content_too(tmp_path: Path) -> None:
     """What the caller was shown of a thought cannot be taken back by another attempt."""

@@ -115,6 +115,41 @@ async def test_when_all_are_ejected_the_one_that_is_out_longest_is_asked(tmp_pat
 
 
 @on_both_loops
+async def test_cuts_in_the_middle_count_too(tmp_path: Path) -> None:
+    """Each is rescued, and yet a target that does it five times in a row gets no more calls."""
+    spec = "delay_chunk=0;close=body;after=9"
+    async with running(tmp_path, pair(spec)) as world:
+        for _ in range(8):
+            assert (await world.call()).outcome == "success"
+        assert world.seen(named(spec)) == [5]
+
+
+POOL = """models:
+  primary:
+    strategy: STRATEGY
+    targets: [{backend: a, model: sim-small}, {backend: b, model: sim-small}]
+    fallbacks: [ok]
+  ok: {targets: [{backend: c, model: sim-small}]}
+"""
+
+
+@pytest.mark.parametrize("strategy", ["round_robin", "weighted", "least_busy", "latency", "cost"])
+@on_both_loops
+async def test_in_a_pool_a_sibling_takes_over_at_once(tmp_path: Path, strategy: str) -> None:
+    models = POOL.replace("STRATEGY", strategy)
+    async with running(tmp_path, models, backends=dict.fromkeys("abc", "backoff_max: 0.1")) as world:
+        world.sims["a"].set_fault("status=503")
+        for _ in range(14):
+            told = await world.call()
+            assert (told.outcome, told.headers["x-trunkline-backend"]) == ("success", "b")
+        assert len(world.asked("sim-small", "a")) <= 5, "never the same one again, and not when it is ejected"
+        assert world.asked("sim-small", "c") == []
+        world.sims["b"].set_fault("status=503")
+        told = await world.call()
+        assert (told.outcome, told.headers["x-trunkline-backend"]) == ("success", "c")
+
+
+@on_both_loops
 async def test_repeats_are_limited_over_all_calls(tmp_path: Path) -> None:
     """Without a budget forty calls would make eighty repeats of a primary that refuses everything for load."""
     async with running(

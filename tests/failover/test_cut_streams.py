@@ -113,6 +113,45 @@ async def test_a_fallback_that_is_cut_too_is_the_end(tmp_path: Path) -> None:
             assert world.seen(named(spec), named(later)) == [1, 1]
 
 
+@pytest.mark.parametrize(
+    "later",
+    ["delay_chunk=0.01;stall;after=15", "delay_chunk=0.01;stall;after=4", "delay_head=forever", "role_stall"],
+)
+@on_both_loops
+async def test_a_fallback_that_stalls_is_the_end_too(tmp_path: Path, later: str) -> None:
+    spec = cut("close=body;after=9")
+    backends = {"sim": "timeouts: {idle: 0.3, first_token: 0.4}"}
+    async with running(tmp_path, pair(spec, later), backends=backends) as world:
+        want = await world.direct()
+        told = await world.call(limit=10)
+        await world.quiet()
+        assert_cut(told, want)
+        assert world.seen(named(spec), named(later)) == [1, 1]
+        assert world.record.fault == "cut", "what the caller is told of is the first one"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"n": 1, "logprobs": False, "temperature": 1.3},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        {"stream_options": None},
+        {"max_tokens": 15},
+        {"max_completion_tokens": 200},
+    ],
+    ids=["defaults", "tools at hand", "no usage", "a short answer", "a long one"],
+)
+@on_both_loops
+async def test_what_was_asked_for_is_kept_by_the_rest(tmp_path: Path, fields: dict[str, Any]) -> None:
+    spec = cut("close=body;after=9")
+    async with running(tmp_path, pair(spec)) as world:
+        want = await world.direct(**fields)
+        told = await world.call(**fields)
+        assert (told.outcome, told.text, told.finish, told.done) == ("success", want.text, want.finish, True)
+        assert told.usage == want.usage
+        assert world.seen(named(spec), named()) == [1, 1]
+
+
 @on_both_loops
 async def test_a_siblings_rest_is_as_good_as_a_fallbacks(tmp_path: Path) -> None:
     spec = cut("close=body;after=9;times=1")

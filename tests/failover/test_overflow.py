@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.failover.caller import Told
-from tests.failover.harness import World, named, on_both_loops, running
+from tests.failover.harness import World, named, on_both_loops, pair, running
 from trunkline.simulator.state import Entry
 
 SMALL = named("window=60")
@@ -160,6 +160,19 @@ async def test_evicted_and_still_too_long_ends_after_three_rounds(tmp_path: Path
         entries = world.asked(named(spec))
         assert len(entries) == 4
         assert shrinks(entries)
+
+
+@pytest.mark.parametrize("form", [form for form in range(1, 18) if form != 16])  # a page that says nothing
+@on_both_loops
+async def test_every_servers_way_to_say_it_is_understood(tmp_path: Path, form: int) -> None:
+    spec = (
+        f"error_form={form};message=This model's maximum context length is 16 tokens. However, your messages "
+        "resulted in 24 tokens. Please reduce the length of the messages."
+    )
+    async with running(tmp_path, pair(spec)) as world:
+        for stream in (True, False):
+            assert (await world.call(stream=stream)).outcome == "success"
+        assert world.seen(named(spec), named()) == [2, 2]
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])

@@ -46,6 +46,17 @@ async def test_all_forms_of_retry_after_are_obeyed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "said", ["0", "-1", "soon", "9" * 30, "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 99 Foo 2026 25:61:00 GMT"]
+)
+@on_both_loops
+async def test_what_makes_no_sense_or_is_over_changes_nothing(tmp_path: Path, said: str) -> None:
+    spec = f"status=429;retry_after={said}"
+    async with running(tmp_path, pair(spec), backends={"sim": "backoff_max: 0.1"}) as world:
+        assert (await world.call()).outcome == "success"
+        assert world.seen(named(spec), named()) == [3, 1]
+
+
+@pytest.mark.parametrize(
     "spec", ["status=429;retry_after=6", "status=503;retry_after=30", "status=529;retry_after=3600"]
 )
 @on_both_loops
@@ -161,6 +172,27 @@ async def test_a_place_that_becomes_free_is_given_to_who_waits(tmp_path: Path) -
         entries = world.asked(named("delay_head=0.3"))
         assert len(entries) == 3
         assert most_at_once(world) == 1
+
+
+@on_both_loops
+async def test_who_leaves_the_queue_takes_no_place(tmp_path: Path) -> None:
+    slow = named("delay_head=0.4")
+    models = f'models:\n  primary: {{targets: [{{backend: sim, model: "{slow}"}}]}}\n'
+    async with running(tmp_path, models, backends={"sim": "max_concurrency: 1"}) as world:
+        loop = asyncio.get_running_loop()
+        first = loop.create_task(world.call())
+        await world.arrived(slow)
+        leaving = [loop.create_task(world.call()) for _ in range(5)]
+        while len(world.gateway.runtime.live) < 6:
+            await asyncio.sleep(0.005)
+        last = loop.create_task(world.call())
+        while len(world.gateway.runtime.live) < 7:
+            await asyncio.sleep(0.005)
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)
+        assert [(await task).outcome for task in (first, last)] == ["success"] * 2
+        assert len(world.asked(slow)) == 2, "nobody was asked for those who had left"
 
 
 def most_at_once(world: World) -> int:
