@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -26,15 +27,19 @@ def serve(config: Path | None, host: str | None, port: int | None, insecure_open
     from trunkline.config.load import discover, load  # noqa: PLC0415 - likewise
     from trunkline.errors import ConfigError  # noqa: PLC0415 - likewise
     from trunkline.gateway import app  # noqa: PLC0415 - likewise
+    from trunkline.gateway.reload import Source  # noqa: PLC0415 - likewise
 
     try:
-        loaded = load(config or discover(Path()), os.environ, {"server.host": host, "server.port": port})
+        path = config or discover(Path())
+        read = partial(load, path, os.environ, {"server.host": host, "server.port": port})
+        loaded = read()
         line = may_listen(loaded.settings, insecure_open)
         for warning in loaded.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         if line is not None:
             print(line, file=sys.stderr, flush=True)
-        code = app.serve(loaded.settings, announce=_announce)
+        source = Source(read=read, path=path, insecure_open=insecure_open, warned=loaded.warnings)
+        code = app.serve(loaded.settings, announce=_announce, source=source)
     except ConfigError as error:
         print(error, file=sys.stderr)
         code = 2

@@ -68,6 +68,13 @@ class Catalog:
         self._on_change()
         return True
 
+    def carry(self, index: int, known: Known) -> None:
+        """Take over what another snapshot's catalog knew of a backend; whoever does so tells of the change."""
+        self.known[index] = known
+        self._entries = None
+        if known.names is not None:
+            self._plan.learn(index, known.names)
+
     def failed(self, index: int, error: str, now: float) -> None:
         """Note why there was no list; the last good one stays."""
         self.known[index].asked_at = now

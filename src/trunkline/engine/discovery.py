@@ -6,7 +6,8 @@ known (catalog.py) nor the file's format (stores/model_lists.py). Off the hot pa
 One task per backend asks, waits and asks again, so that there is never more than one question to a backend. After a
 failure it asks sooner, at growing distances, and the last good list stays. A call for an unknown model is a sign that
 lists are old (`nudge`): somebody has just pulled a model. Only so many lists are asked for at a time, but a question
-without an answer soon gives its place to the next one, and those that failed last have places of their own.
+without an answer soon gives its place to the next one, and those that failed last have places of their own. When the
+configuration is another one (`reload`), backends that stayed the same are not asked for that reason.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import hashlib
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -53,9 +54,11 @@ class Ask(Protocol):
 
 
 class _Watched:
-    """One backend's state of being asked."""
+    """One backend's state of being asked. `index`: its place in the catalog, which a reload may change."""
 
-    def __init__(self, settings: BackendSettings, ask: Ask) -> None:
+    def __init__(self, index: int, settings: BackendSettings, ask: Ask) -> None:
+        self.index = index
+        self.name = settings.name
         self.ask = ask
         row = find(settings.provider) or PROVIDERS["openai_compat"]
         # What a deployment's server could list are other deployments' models.
@@ -64,9 +67,24 @@ class _Watched:
         self.kept_as = kept_name(settings)
         self.failures = 0
         self.asked_at = -math.inf  # in monotonic time
+        self.told_at = -math.inf  # when the last question was over
         self.body = b""
         self.due = asyncio.Event()
         self.answered = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+    def take_over(self, other: "_Watched") -> None:
+        """What is known of the same backend, that was asked in another rhythm."""
+        self.failures = other.failures
+        self.asked_at = other.asked_at
+        self.told_at = other.told_at
+
+    def stop(self) -> None:
+        """Ask it no more; nobody waits for its answer."""
+        self.answered.set()
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
 
 
 class Discovery:
@@ -81,16 +99,19 @@ class Discovery:
         on_change: Callable[[], None],
         warn: Callable[[str], None],
     ) -> None:
+        self._on_change = on_change
         self.catalog = Catalog(settings.backends, plan, on_change)
         self._settings: DiscoverySettings = settings.discovery
-        self._off = settings.passthrough or not settings.discovery.interval
+        self._off = _is_off(settings)
         self._directory = Path(settings.data_dir) if settings.data_dir is not None else None
-        self._watched = [_Watched(*pair) for pair in zip(settings.backends, asks, strict=True)]
+        self._watched: list[_Watched] = [
+            _Watched(index, *pair) for index, pair in enumerate(zip(settings.backends, asks, strict=True))
+        ]
         self._warn = warn
         self._places = asyncio.Semaphore(AT_ONCE)
         self._doubtful = asyncio.Semaphore(DOUBTFUL_AT_ONCE)
         self._started_at = -math.inf  # in the loop's time
-        self._tasks: list[asyncio.Task[None]] = []
+        self._on = False
         self._saving: asyncio.Task[None] | None = None
         self._unsaved = False
 
@@ -99,32 +120,66 @@ class Discovery:
 
     def start(self) -> None:
         """Take over what was kept, then begin to ask."""
+        self._on = True
         if self._off:
             return
         kept = model_lists.read(self._directory) if self._directory is not None else {}
-        loop = asyncio.get_running_loop()
-        self._started_at = loop.time()
-        for index, watched in enumerate(self._watched):
+        self._started_at = asyncio.get_running_loop().time()
+        for watched in self._watched:
             if watched.questions.list is None:
                 continue
+            watched.told_at = -math.inf
             if (last := kept.get(watched.kept_as)) is not None:
-                self.catalog.learn(index, last.models, last.at)
-            self._tasks.append(loop.create_task(self._watch(index, watched)))
+                self.catalog.learn(watched.index, last.models, last.at)
+            self._watch(watched)
+
+    def reload(self, settings: Settings, asks: Sequence[Ask], plan: Plan, same: Collection[str]) -> None:
+        """Another config snapshot. Backends in `same`, by name, are asked when they would have been; of the others what
+        is known stays where they are at the same place, until they have answered. The data directory cannot change.
+        """
+        before = {watched.name: watched for watched in self._watched}
+        last = self.catalog
+        off = _is_off(settings)
+        otherwise = settings.discovery != self._settings or off != self._off
+        self._settings, self._off = settings.discovery, off
+        self.catalog = Catalog(settings.backends, plan, self._on_change)
+        current: list[_Watched] = []
+        for index, (backend, ask) in enumerate(zip(settings.backends, asks, strict=True)):
+            watched = _Watched(index, backend, ask)
+            old = before.get(backend.name)
+            if old is not None and old.kept_as == watched.kept_as:
+                if watched.questions.list is not None and not off:
+                    self.catalog.carry(index, last.known[old.index])
+                if backend.name in same and not otherwise:
+                    watched = old
+                    watched.index, watched.ask = index, ask
+                elif backend.name in same and not off:
+                    watched.take_over(old)
+            current.append(watched)
+        kept = {id(watched) for watched in current}
+        for watched in self._watched:
+            if id(watched) not in kept:
+                watched.stop()
+        self._watched = current
+        if self._on and not off:
+            for watched in current:
+                if watched.task is None and watched.questions.list is not None:
+                    self._watch(watched)
 
     def stop(self) -> None:
         """Ask no more; keep what is known."""
-        for task in self._tasks:
-            task.cancel()
+        for watched in self._watched:
+            watched.stop()
         if self._saving is not None:
             self._saving.cancel()
-        if self._tasks and self._unsaved:
+        if self._on and not self._off and self._unsaved:
             self._save(self._lists())
-        self._tasks.clear()
+        self._on = False
 
     async def settled(self, timeout: float) -> None:
         """Return when each backend has a list (an old one will do) or failed, or `timeout` seconds after the start."""
         end = self._started_at + timeout
-        if not self._tasks or asyncio.get_running_loop().time() >= end:
+        if not self._on or self._off or asyncio.get_running_loop().time() >= end:
             return
         waiting = [
             watched.answered.wait()
@@ -144,22 +199,28 @@ class Discovery:
             if watched.asked_at <= latest and not watched.failures:
                 watched.due.set()
 
-    async def _watch(self, index: int, watched: _Watched) -> None:
-        while True:
-            await self._in_turn(index, watched)
-            interval = self._settings.interval
-            delay = (
-                min(FIRST_RETRY * 2 ** min(watched.failures - 1, 30), interval)
-                if watched.failures
-                else interval
-            )
-            try:
-                async with asyncio.timeout(delay * random.uniform(1 - JITTER, 1 + JITTER)):  # noqa: S311 # no secret
-                    await watched.due.wait()
-            except TimeoutError:
-                pass
+    def _watch(self, watched: _Watched) -> None:
+        watched.task = asyncio.get_running_loop().create_task(self._ask_on(watched))
 
-    async def _in_turn(self, index: int, watched: _Watched) -> None:
+    async def _ask_on(self, watched: _Watched) -> None:
+        while True:
+            if watched.told_at > -math.inf:
+                await self._until_due(watched)
+            await self._in_turn(watched)
+            watched.told_at = time.monotonic()
+
+    async def _until_due(self, watched: _Watched) -> None:
+        delay = interval = self._settings.interval
+        if watched.failures:
+            delay = min(FIRST_RETRY * 2 ** min(watched.failures - 1, 30), interval)
+        delay *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 # no secret
+        try:
+            async with asyncio.timeout(watched.told_at + delay - time.monotonic()):
+                await watched.due.wait()
+        except TimeoutError:
+            pass
+
+    async def _in_turn(self, watched: _Watched) -> None:
         """Ask for the list when there is a place, then for what there is to know beside it."""
         places = self._doubtful if watched.failures else self._places
         await places.acquire()
@@ -168,24 +229,22 @@ class Discovery:
             place.callback(asyncio.get_running_loop().call_later(PATIENCE, place.close).cancel)
             watched.due.clear()
             watched.asked_at = time.monotonic()
-            await self._refresh(index, watched, self._read)
+            await self._refresh(watched, self._read)
         watched.answered.set()
         if not watched.failures:
-            await self._refresh(index, watched, self._ask_about)
+            await self._refresh(watched, self._ask_about)
 
-    async def _refresh(
-        self, index: int, watched: _Watched, read: Callable[[int, _Watched], Awaitable[str]]
-    ) -> None:
+    async def _refresh(self, watched: _Watched, read: Callable[[_Watched], Awaitable[str]]) -> None:
         """One part of what is asked; note what was wrong."""
         try:
-            problem = await read(index, watched)
+            problem = await read(watched)
         except Exception as error:  # noqa: BLE001 # one backend's odd answer must not end the asking
             problem = f"internal error: {type(error).__name__}"
         watched.failures = watched.failures + 1 if problem else 0
         if problem:
-            self.catalog.failed(index, problem, time.time())
+            self.catalog.failed(watched.index, problem, time.time())
 
-    async def _read(self, index: int, watched: _Watched) -> str:
+    async def _read(self, watched: _Watched) -> str:
         """Ask for the list; gives what was wrong, "" if nothing."""
         path = watched.questions.list
         assert path is not None, "backends without a list are not watched"
@@ -198,7 +257,7 @@ class Discovery:
         if answer.status != 200:
             return f"GET {path} was answered with status {answer.status}"
         now = time.time()
-        known = self.catalog.known[index]
+        known = self.catalog.known[watched.index]
         digest = hashlib.blake2b(answer.body).digest()
         if digest == watched.body and known.models is not None:
             # Mostly it is; a list of 600 KB takes 20 ms to read.
@@ -209,22 +268,22 @@ class Discovery:
                 return f"GET {path} was answered with something that is no list of models"
             models = found
         watched.body = digest
-        changed = self.catalog.learn(index, models, now)
+        changed = self.catalog.learn(watched.index, models, now)
         self._unsaved = True
         if changed:
             self._save_soon()
         return ""
 
-    async def _ask_about(self, index: int, watched: _Watched) -> str:
+    async def _ask_about(self, watched: _Watched) -> str:
         """What a server tells only when it is asked about a model; it need not, so nothing is ever wrong."""
         questions = watched.questions
-        models: list[ListedModel] = list((self.catalog.known[index].models or {}).values())
+        models: list[ListedModel] = list((self.catalog.known[watched.index].models or {}).values())
         if questions.about_one is not None and len(models) == 1:
             answer = await self._get(watched, questions.about_one)
             if isinstance(answer, Answer) and answer.status == 200:
-                self.catalog.tell(index, models[0].id, parse_traits(answer.body))
+                self.catalog.tell(watched.index, models[0].id, parse_traits(answer.body))
         if questions.about_each is not None:
-            told = self.catalog.known[index].told
+            told = self.catalog.known[watched.index].told
             for model in [model for model in models if model.id not in told][:MAX_TOLD]:
                 answer = await watched.ask(
                     questions.about_each.encode(),
@@ -235,9 +294,8 @@ class Discovery:
                 )
                 if isinstance(answer, Fault):
                     break
-                self.catalog.tell(
-                    index, model.id, parse_traits(answer.body) if answer.status == 200 else UNKNOWN
-                )
+                traits = parse_traits(answer.body) if answer.status == 200 else UNKNOWN
+                self.catalog.tell(watched.index, model.id, traits)
         return ""
 
     async def _get(self, watched: _Watched, path: str) -> Answer | Fault:
@@ -268,6 +326,10 @@ class Discovery:
             for watched, known in zip(self._watched, self.catalog.known, strict=True)
             if known.models
         }
+
+
+def _is_off(settings: Settings) -> bool:
+    return settings.passthrough or not settings.discovery.interval
 
 
 def kept_name(settings: BackendSettings) -> str:

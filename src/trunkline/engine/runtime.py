@@ -1,6 +1,7 @@
 """What the calls on one event loop share: the config snapshot, backends with their pools, counters, records.
 
-Owns building it from settings and taking it down. Does not own any call (exchange.py).
+Owns starting it, the swap of the config snapshot and taking it all down. Does not own the making of a snapshot
+(snapshot.py) nor any call (exchange.py).
 """
 
 import asyncio
@@ -10,33 +11,22 @@ import sys
 import traceback
 from collections import deque
 from functools import partial
-from pathlib import Path
-from time import monotonic
 
-from trunkline.config.addresses import is_loopback
 from trunkline.config.model import Settings
 from trunkline.credentials.oauth2 import Tokens
-from trunkline.engine.choices import Choice, Choices
+from trunkline.engine.choices import Choice
 from trunkline.engine.discovery import Discovery
 from trunkline.engine.exchange import Exchange
 from trunkline.engine.fetch import fetch
-from trunkline.engine.guide import Guide
-from trunkline.engine.health_checks import Checked, HealthChecks
-from trunkline.engine.router import Router, load_router
-from trunkline.engine.upstream import Upstream
+from trunkline.engine.router import Router
+from trunkline.engine.snapshot import Around, Snapshot, build
 from trunkline.engine.waiting import WaitQueue
-from trunkline.engine.way import ground
-from trunkline.errors import ConfigError, Fault
+from trunkline.errors import Fault
 from trunkline.net.clock import Clock
 from trunkline.net.egress import Listening
-from trunkline.policy.keys import Keyring
 from trunkline.policy.record import UsageRecord
-from trunkline.routing.backend import BackendSettings, CapabilitySettings
-from trunkline.routing.board import Board
-from trunkline.routing.breaker import BreakerSettings
-from trunkline.routing.plan import Plan
+from trunkline.routing.backend import CapabilitySettings
 from trunkline.routing.retry_budget import RetryBudget
-from trunkline.routing.target import BackendState, RetryPolicy
 from trunkline.streams.divergence import Divergences
 from trunkline.telemetry.metrics import Metrics
 
@@ -53,15 +43,10 @@ class Runtime:
     """One event loop's engine."""
 
     def __init__(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
-        self.settings = settings
+        self._loop = loop
         self.clock = Clock(loop)
         self.listening: list[Listening] = []
         """Where this process listens: whoever opens a listener says so. Backends are not called there."""
-        self.ground = ground(settings.egress, lambda: self.listening)
-        self.tokens = Tokens(monotonic)
-        self.keyring = Keyring(settings.keys)
-        self.plan = Plan(settings.backends)
-        self.upstreams = [self._upstream(item) for item in settings.backends]
         self.rng = random.Random()  # noqa: S311 - it chooses among servers
         self.requests = 0
         """Calls that have come so far."""
@@ -71,11 +56,21 @@ class Runtime:
         self.live: set[Exchange] = set()
         self._unrecorded: list[Exchange] = []
         self._records: deque[UsageRecord] = deque(maxlen=RECORDS)
-        self._metrics = Metrics([*settings.models, *self.plan.model_names()])
         self.draining = False
-        expose = settings.server.expose
-        self.exposes = is_loopback(settings.server.host) if expose is None else expose
         self._prefix = f"req_{os.urandom(5).hex()}".encode()
+        self._started = False
+        self._past_tokens: list[Tokens] = []
+        self._past_routers: set[Router] = set()
+        self._around = Around(
+            clock=self.clock,
+            listening=lambda: self.listening,
+            abilities=self._abilities,
+            slow_above=self._slow_above,
+            on_checked=self._checked,
+            warn=self.warn,
+        )
+        self._take(build(settings, self._around))
+        self._metrics = Metrics([*settings.models, *self.plan.model_names()])
         self.discovery = Discovery(
             settings,
             [partial(fetch, upstream) for upstream in self.upstreams],
@@ -83,28 +78,74 @@ class Runtime:
             on_change=self._learned,
             warn=self.warn,
         )
-        self.board = self._board()
-        self.choices = Choices(
-            settings,
-            {upstream.name: upstream for upstream in self.upstreams},
-            self.plan,
-            self.board,
-            exposes=self.exposes,
-        )
-        self.health_checks = HealthChecks(
-            [
-                Checked(upstream.settings, partial(fetch, upstream), self.board.backends[upstream.name])
-                for upstream in self.upstreams
-            ],
-            monotonic,
-            on_change=self._checked,
-            warn=self.warn,
-        )
-        self.guide = Guide(settings.rules)
-        self.router = self._router()
-        self.leads = bool(settings.rules) or self.router is not None
-        """Whether what is in a request may lead it to another model than it names."""
         self.clock.join(self._sweep)
+
+    def _take(self, snapshot: Snapshot) -> None:
+        """Everything from one snapshot."""
+        self._snapshot = snapshot
+        self.settings = snapshot.settings
+        self.ground = snapshot.ground
+        self.tokens = snapshot.tokens
+        self.keyring = snapshot.keyring
+        self.plan = snapshot.plan
+        self.upstreams = list(snapshot.upstreams.values())
+        self._places = {name: index for index, name in enumerate(snapshot.upstreams)}
+        self.board = board = snapshot.board
+        for name in [name for name in board.backends if name not in snapshot.states]:
+            board.leave(name)
+        for name, state in snapshot.states.items():
+            if board.backends.get(name) is not state:
+                board.enter(state)
+        self.choices = snapshot.choices
+        self.guide = snapshot.guide
+        self.router = snapshot.router
+        self.leads = snapshot.leads
+        """Whether what is in a request may lead it to another model than it names."""
+        self.exposes = snapshot.exposes
+
+    def start(self) -> None:
+        """Begin to ask the backends: for their models, and whether they are well."""
+        self._started = True
+        self.discovery.start()
+        for check in self._snapshot.checks.values():
+            check.start()
+
+    def prepare(self, settings: Settings) -> Snapshot:
+        """Make what other settings need and what runs cannot be used for; changes nothing, so a thread may do it.
+
+        Raises ConfigError if a file, URL or function of the settings cannot be used.
+        """
+        return build(settings, self._around, self._snapshot)
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """From now on calls run on a snapshot that was prepared; those under way keep the one they began with."""
+        before = self._snapshot
+        self._take(snapshot)
+        self.discovery.reload(
+            self.settings, [partial(fetch, upstream) for upstream in self.upstreams], self.plan, snapshot.same
+        )
+        self._learned()
+        before.choices.forget()  # a request whose head came before finds nothing there and asks the new ones
+        for name, check in before.checks.items():
+            if snapshot.checks.get(name) is not check:
+                check.stop()
+        for name, check in snapshot.checks.items():
+            if self._started and before.checks.get(name) is not check:
+                check.start()
+        for name, upstream in before.upstreams.items():
+            if name not in snapshot.same:
+                upstream.pool.close()
+                upstream.probes.close()
+        if before.tokens is not snapshot.tokens:
+            self._past_tokens.append(before.tokens)  # calls may wait for one
+        if before.router is not None:
+            self._past_routers.add(before.router)
+            # By then each request that asked it has its answer.
+            self._loop.call_later(before.settings.router_timeout + 1.0, self._forget_router, before.router)
+
+    def _forget_router(self, router: Router) -> None:
+        self._past_routers.discard(router)
+        router.close()
 
     def __repr__(self) -> str:
         return f"<Runtime {len(self.upstreams)} backends, {len(self.live)} live calls>"
@@ -126,35 +167,8 @@ class Runtime:
         self._record()
         return self._metrics
 
-    def _upstream(self, settings: BackendSettings) -> Upstream:
-        try:
-            return Upstream(settings, self.clock, self.ground, self.tokens)
-        except ConfigError as error:
-            raise ConfigError(f"backend {settings.name}: {error}") from error
-
-    def _board(self) -> Board:
-        places = {backend.name: index for index, backend in enumerate(self.settings.backends)}
-        backends = {backend.name: backend for backend in self.settings.backends}
-        breaker = self.settings.breaker
-        board = Board(
-            breaker=breaker,
-            abilities=lambda backend, model: self._abilities(places[backend], model),
-            slow_above=lambda backend: backends[backend].latency_p95_threshold_ms / 1000,
-        )
-        for backend in self.settings.backends:
-            board.enter(backend_state(backend, breaker))
-        return board
-
-    def _router(self) -> Router | None:
-        spec = self.settings.router
-        if spec is None:
-            return None
-        directory = self.settings.config_dir
-        function = load_router(spec, None if directory is None else Path(directory))
-        return Router(function, self.settings.router_timeout, warn=self.warn, name=spec)
-
-    def _abilities(self, index: int, model: str) -> CapabilitySettings:
-        traits = self.discovery.catalog.traits(index, model)
+    def _abilities(self, backend: str, model: str) -> CapabilitySettings:
+        traits = self.discovery.catalog.traits(self._places[backend], model)
         return CapabilitySettings(
             context_window=traits.context_window,
             tools=traits.tools,
@@ -162,6 +176,9 @@ class Runtime:
             json_schema=traits.json_schema,
             reasoning=traits.reasoning,
         )
+
+    def _slow_above(self, backend: str) -> float:
+        return self._snapshot.upstreams[backend].settings.latency_p95_threshold_ms / 1000
 
     def _learned(self) -> None:
         """Backends were found to have other models, or models that can do other things."""
@@ -231,16 +248,19 @@ class Runtime:
     def shut_down(self) -> None:
         """End what is still live, close the pools."""
         self.discovery.stop()
-        self.health_checks.stop()
-        if self.router is not None:
-            self.router.close()
+        for check in self._snapshot.checks.values():
+            check.stop()
+        for router in (self.router, *self._past_routers):
+            if router is not None:
+                router.close()
         for exchange in list(self.live):
             exchange.on_drain_over()
         for upstream in self.upstreams:
             upstream.pool.close()
             upstream.probes.close()
         self._record()
-        self.tokens.close()
+        for tokens in (self.tokens, *self._past_tokens):
+            tokens.close()
         self.clock.stop()
         self.ground.resolver.close()
 
@@ -259,16 +279,3 @@ class Runtime:
                 exchange.sweep(now)
             except Exception as error:  # noqa: BLE001 # the others' deadlines must be seen to all the same
                 exchange.broke(error)
-
-
-def backend_state(settings: BackendSettings, breaker: BreakerSettings) -> BackendState:
-    """What is known at run time of a backend, at its beginning."""
-    retry_404 = settings.provider == "ollama" if settings.retry_404 is None else settings.retry_404
-    return BackendState(
-        settings.name,
-        retry=RetryPolicy(settings.max_retries, settings.backoff_base, settings.backoff_max, retry_404),
-        breaker=breaker,
-        health=settings.health,
-        limit=settings.max_concurrency or 0,
-        max_queue=settings.max_queue,
-    )

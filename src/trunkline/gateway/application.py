@@ -53,14 +53,19 @@ class DataApplication:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.cors = Cors(runtime.settings.server.cors_origins)
+        self._models = ModelList(runtime)
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the settings that heads are judged by; those that were judged before are judged anew."""
+        runtime = self.runtime
+        server = runtime.settings.server
+        self.cors = Cors(server.cors_origins)
         self._passthrough = runtime.settings.passthrough
         # Elsewhere a key guards the port, or everybody was let in on purpose.
-        server = runtime.settings.server
         self._checks_host = runtime.keyring.open and is_loopback(server.host)
         self._hosts = (server.host, *server.allowed_hosts)
-        self._models = ModelList(runtime)
-        self._probes = Probes(runtime)
+        self._probes = Probes(runtime)  # what the one before was told is about other backends
 
     def on_head(self, head: RequestHead, connection: ServerConnection) -> Handler | None:
         """net.http1_server.Application: route, method, key, before a byte of the body is kept."""
@@ -272,8 +277,10 @@ class _Entry:
         else:
             model, pin = led.model, led.pin or self._pin
             choices = runtime.choices.known(self._needs, pin)
+            self._outlive()
         choice = choices.get(model)
         if choice is None:
+            self._outlive()
             found = runtime.choose(model, self._needs, pin)
             if isinstance(found, Fault):
                 return self.refuse(connection, found, model)
@@ -305,6 +312,11 @@ class _Entry:
         connection.adopt(exchange)
         exchange.start()
         return exchange
+
+    def _outlive(self) -> None:
+        """Where a reload came between head and body: use no upstream's head that was made for the settings before."""
+        if self.snapshot is not self._runtime.choices:
+            self._starts = {}
 
     def _ask_around(
         self, connection: ServerConnection, parsed: ParsedBody, length: int | None, form: bytes
