@@ -54,6 +54,12 @@ async def test_a_last_message_of_the_assistant_is_gone_on_with_or_refused_or_ign
         rest = whole.removeprefix(given)
         reply = await ask(sim, chat("sim-small!prefill=continue", messages=messages, stream=True))
         assert text_of(reply.events) == rest
+        reply = await ask(sim, chat("sim-small!prefill=continue", messages=messages, max_tokens=2))
+        choice = reply.json["choices"][0]
+        assert (choice["message"]["content"].split(), choice["finish_reason"]) == (
+            rest.split()[:2],
+            "length" if len(rest.split()) > 2 else "stop",
+        )
         reply = await ask(sim, chat(messages=messages))
         assert reply.json["choices"][0]["message"]["content"] == whole
         reply = await ask(sim, chat("sim-small!prefill=refuse", messages=messages))

@@ -83,8 +83,8 @@ def answer(ask: Ask) -> Answer:
 def _reply(ask: Ask, call: ChatRequest, question: str, choice: int) -> _Reply:
     function = _forced_function(call)
     if function is None:
-        pieces, cut = ask.reply(question, _limit(call), choice)
-        return _Reply(_rest(ask, call, pieces), "length" if cut else "stop")
+        pieces, cut = _text(ask, call, question, choice)
+        return _Reply(pieces, "length" if cut else "stop")
     key = digest(ask.seed, ask.base, question, choice, function.name)
     text = encode(_arguments(function, key)).decode()
     fragments = [text[at : at + _FRAGMENT] for at in range(0, len(text), _FRAGMENT)]
@@ -97,19 +97,22 @@ def _limit(call: ChatRequest) -> int | None:
     return call.max_tokens if call.max_completion_tokens is None else call.max_completion_tokens
 
 
-def _rest(ask: Ask, call: ChatRequest, pieces: list[str]) -> list[str]:
-    """What is left of the reply behind a last message of the assistant, if the model goes on with one."""
+def _text(ask: Ask, call: ChatRequest, question: str, choice: int) -> tuple[list[str], bool]:
+    """The pieces of the reply, and whether its limit cut them; only the rest, if the model goes on with a prefill."""
+    limit = _limit(call)
+    reply = ask.reply(question, limit, choice)
     last = call.messages[-1]
     if last.role != "assistant" or ask.fault.prefill is None:
-        return pieces
+        return reply
     if ask.fault.prefill == "refuse":
         said = "Cannot continue a final message of the assistant"
         raise Refusal(400, said, code="invalid_prefill", param="messages")
-    text = "".join(pieces)
+    text = "".join(ask.reply(question, None, choice)[0])
     if not text.startswith(last.text):
-        return pieces
+        return reply
     first, *others = text.removeprefix(last.text).split(" ")
-    return [piece for piece in (first, *(f" {word}" for word in others)) if piece]
+    pieces = [piece for piece in (first, *(f" {word}" for word in others)) if piece]
+    return pieces[:limit], limit is not None and limit < len(pieces)
 
 
 def _forced_function(call: ChatRequest) -> Function | None:
