@@ -5,12 +5,16 @@ Targets are told apart by the model's name with its fault, since all may stand o
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+import functools
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from tests.contract.gateway.harness import on_both_loops, scripted
+from tests.contract.simulator.raw import PATIENCE
 from tests.failover.caller import Told, call, request
 from trunkline.config.load import load
 from trunkline.config.model import Settings
@@ -19,7 +23,7 @@ from trunkline.policy.record import UsageRecord
 from trunkline.simulator.app import Simulator, start
 from trunkline.simulator.state import Entry
 
-__all__ = ["OK", "World", "named", "on_both_loops", "pair", "running", "scripted"]
+__all__ = ["OK", "World", "named", "on_both_loops", "on_one_loop", "pair", "running", "scripted"]
 
 OK = "sim-small"
 """The model of a healthy target."""
@@ -28,6 +32,21 @@ OK = "sim-small"
 def named(spec: str = "", model: str = OK) -> str:
     """A model's name at the simulator, with a fault."""
     return f"{model}!{spec}" if spec else model
+
+
+def on_one_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Turn an async test into one that is run on uvloop: waiting is the same on both loops, and takes its time."""
+
+    @functools.wraps(test)
+    def wrapper(**arguments: Any) -> None:
+        async def scenario() -> None:
+            async with asyncio.timeout(PATIENCE):
+                await test(**arguments)
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(scenario())
+
+    return wrapper
 
 
 def pair(

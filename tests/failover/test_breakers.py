@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.failover.harness import World, named, on_both_loops, pair, running
+from tests.failover.harness import World, named, on_one_loop, pair, running
 
 PRIMARY = named("words=20")
 QUICK = "breaker: {base_ejection: 0.4, max_ejection: 0.8}"
@@ -28,7 +28,7 @@ async def until_half_open(world: World) -> None:
         await asyncio.sleep(0.02)
 
 
-@on_both_loops
+@on_one_loop
 async def test_an_ejected_target_gets_no_calls_and_others_of_its_backend_do(tmp_path: Path) -> None:
     models = pair("words=20") + "  large: {targets: [{backend: sim, model: sim-large}], fallbacks: [ok]}\n"
     async with running(tmp_path, models, backends=NO_REPEATS) as world:
@@ -40,7 +40,7 @@ async def test_an_ejected_target_gets_no_calls_and_others_of_its_backend_do(tmp_
         assert (await world.call("large")).headers["x-trunkline-model"] == "large"
 
 
-@on_both_loops
+@on_one_loop
 async def test_one_call_at_a_time_is_the_probe(tmp_path: Path) -> None:
     async with running(tmp_path, pair("words=20"), backends=NO_REPEATS, more=QUICK) as world:
         await eject(world)
@@ -55,7 +55,7 @@ async def test_one_call_at_a_time_is_the_probe(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("probe", ["left", "status=429", "status=400;message=yours"])
-@on_both_loops
+@on_one_loop
 async def test_a_probe_that_says_nothing_makes_place_for_the_next(tmp_path: Path, probe: str) -> None:
     async with running(tmp_path, pair("words=20"), backends=NO_REPEATS, more=QUICK) as world:
         await eject(world)
@@ -78,7 +78,7 @@ async def test_a_probe_that_says_nothing_makes_place_for_the_next(tmp_path: Path
         assert (await world.call()).headers["x-trunkline-model"] == "primary"
 
 
-@on_both_loops
+@on_one_loop
 async def test_a_failed_probe_costs_its_call_nothing(tmp_path: Path) -> None:
     async with running(tmp_path, pair("words=20"), backends={"sim": "backoff_max: 0.1"}, more=QUICK) as world:
         world.sim.set_fault("status=503", model=PRIMARY)
@@ -89,7 +89,7 @@ async def test_a_failed_probe_costs_its_call_nothing(tmp_path: Path) -> None:
         assert len(world.asked(PRIMARY)) == 6, "a probe is not repeated"
 
 
-@on_both_loops
+@on_one_loop
 async def test_with_nobody_else_an_ejected_target_is_asked_after_all(tmp_path: Path) -> None:
     models = f'models:\n  primary: {{targets: [{{backend: sim, model: "{PRIMARY}"}}]}}\n'
     async with running(tmp_path, models, backends=NO_REPEATS) as world:
@@ -101,7 +101,7 @@ async def test_with_nobody_else_an_ejected_target_is_asked_after_all(tmp_path: P
         assert len(world.asked(PRIMARY)) == 7
 
 
-@on_both_loops
+@on_one_loop
 async def test_when_all_are_ejected_the_one_that_is_out_longest_is_asked(tmp_path: Path) -> None:
     async with running(tmp_path, pair("words=20"), backends=NO_REPEATS) as world:
         await eject(world)
@@ -114,7 +114,7 @@ async def test_when_all_are_ejected_the_one_that_is_out_longest_is_asked(tmp_pat
         assert (told.outcome, told.headers["x-trunkline-model"]) == ("success", "primary")
 
 
-@on_both_loops
+@on_one_loop
 async def test_cuts_in_the_middle_count_too(tmp_path: Path) -> None:
     """Each is rescued, and yet a target that does it five times in a row gets no more calls."""
     spec = "delay_chunk=0;close=body;after=9"
@@ -134,7 +134,7 @@ POOL = """models:
 
 
 @pytest.mark.parametrize("strategy", ["round_robin", "weighted", "least_busy", "latency", "cost"])
-@on_both_loops
+@on_one_loop
 async def test_in_a_pool_a_sibling_takes_over_at_once(tmp_path: Path, strategy: str) -> None:
     models = POOL.replace("STRATEGY", strategy)
     async with running(tmp_path, models, backends=dict.fromkeys("abc", "backoff_max: 0.1")) as world:
@@ -149,7 +149,7 @@ async def test_in_a_pool_a_sibling_takes_over_at_once(tmp_path: Path, strategy: 
         assert (told.outcome, told.headers["x-trunkline-backend"]) == ("success", "c")
 
 
-@on_both_loops
+@on_one_loop
 async def test_repeats_are_limited_over_all_calls(tmp_path: Path) -> None:
     """Without a budget forty calls would make eighty repeats of a primary that refuses everything for load."""
     async with running(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.failover.harness import World, named, on_both_loops, pair, running
+from tests.failover.harness import World, named, on_one_loop, pair, running
 
 BUSY = "status=429"
 HEALTHY = "words=20"
@@ -24,7 +24,7 @@ async def gap(tmp_path: Path, spec: str) -> float:
         return second.received - first.received
 
 
-@on_both_loops
+@on_one_loop
 async def test_all_forms_of_retry_after_are_obeyed(tmp_path: Path) -> None:
     when = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
     folders = [tmp_path / str(at) for at in range(5)]
@@ -48,7 +48,7 @@ async def test_all_forms_of_retry_after_are_obeyed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "said", ["0", "-1", "soon", "9" * 30, "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 99 Foo 2026 25:61:00 GMT"]
 )
-@on_both_loops
+@on_one_loop
 async def test_what_makes_no_sense_or_is_over_changes_nothing(tmp_path: Path, said: str) -> None:
     spec = f"status=429;retry_after={said}"
     async with running(tmp_path, pair(spec), backends={"sim": "backoff_max: 0.1"}) as world:
@@ -59,7 +59,7 @@ async def test_what_makes_no_sense_or_is_over_changes_nothing(tmp_path: Path, sa
 @pytest.mark.parametrize(
     "spec", ["status=429;retry_after=6", "status=503;retry_after=30", "status=529;retry_after=3600"]
 )
-@on_both_loops
+@on_one_loop
 async def test_a_long_wait_is_not_waited_for(tmp_path: Path, spec: str) -> None:
     async with running(tmp_path, pair(spec)) as world:
         told = await world.call()
@@ -68,7 +68,7 @@ async def test_a_long_wait_is_not_waited_for(tmp_path: Path, spec: str) -> None:
         assert told.total < 3, "the fallback was asked at once"
 
 
-@on_both_loops
+@on_one_loop
 async def test_a_cooling_target_is_asked_again_when_its_time_is_over_however_often_it_refused(
     tmp_path: Path,
 ) -> None:
@@ -98,7 +98,7 @@ TWO = """models:
 BOTH = {"a": "max_retries: 0", "b": "max_retries: 0"}
 
 
-@on_both_loops
+@on_one_loop
 async def test_a_cooling_target_is_last_and_not_gone(tmp_path: Path) -> None:
     async with running(tmp_path, TWO, backends=BOTH) as world:
         model = named(HEALTHY)
@@ -115,7 +115,7 @@ async def test_a_cooling_target_is_last_and_not_gone(tmp_path: Path) -> None:
         assert told.headers["x-trunkline-attempts"] == "2"
 
 
-@on_both_loops
+@on_one_loop
 async def test_when_all_are_busy_the_caller_gets_the_refusal_with_its_time(tmp_path: Path) -> None:
     async with running(tmp_path, pair("status=429;retry_after=40", "status=429;retry_after=50")) as world:
         for _ in range(2):
@@ -131,7 +131,7 @@ FULL = """models:
 """
 
 
-@on_both_loops
+@on_one_loop
 async def test_the_gateways_own_503_says_when_to_come_again(tmp_path: Path) -> None:
     backends = {"sim": "max_concurrency: 1, max_queue: 0", "other": ""}
     async with running(tmp_path, FULL, backends=backends) as world:
@@ -149,7 +149,7 @@ async def test_the_gateways_own_503_says_when_to_come_again(tmp_path: Path) -> N
         await world.quiet()
 
 
-@on_both_loops
+@on_one_loop
 async def test_a_full_target_hands_over_to_the_fallback(tmp_path: Path) -> None:
     models = FULL.replace('forever"}]}', 'forever"}], fallbacks: [ok]}', 1)
     backends = {"sim": "max_concurrency: 1, max_queue: 0", "other": ""}
@@ -163,7 +163,7 @@ async def test_a_full_target_hands_over_to_the_fallback(tmp_path: Path) -> None:
         await world.quiet()
 
 
-@on_both_loops
+@on_one_loop
 async def test_a_place_that_becomes_free_is_given_to_who_waits(tmp_path: Path) -> None:
     models = FULL.replace("forever", "0.3")
     async with running(tmp_path, models, backends={"sim": "max_concurrency: 1", "other": ""}) as world:
@@ -174,7 +174,7 @@ async def test_a_place_that_becomes_free_is_given_to_who_waits(tmp_path: Path) -
         assert most_at_once(world) == 1
 
 
-@on_both_loops
+@on_one_loop
 async def test_who_leaves_the_queue_takes_no_place(tmp_path: Path) -> None:
     slow = named("delay_head=0.4")
     models = f'models:\n  primary: {{targets: [{{backend: sim, model: "{slow}"}}]}}\n'

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.contract.net.dialling import blackhole
-from tests.failover.harness import named, on_both_loops, pair, running
+from tests.failover.harness import named, on_one_loop, pair, running
 
 QUICK = {"sim": "timeouts: {first_token: 0.2, idle: 0.2}"}
 ALONE = 'models:\n  primary: {{targets: [{{backend: sim, model: "{0}"}}]}}\n'
 
 
 @pytest.mark.parametrize("spec", ["delay_head=0.8", "stall=0.8;after=0", "stall=0.8;after=30"])
-@on_both_loops
+@on_one_loop
 async def test_an_answer_in_one_piece_may_take_its_time(tmp_path: Path, spec: str) -> None:
     """Four times the limits for streams, with a fallback at hand: the first one answers, asked once."""
     async with running(tmp_path, pair(spec), backends=QUICK) as world:
@@ -31,7 +31,7 @@ async def test_an_answer_in_one_piece_may_take_its_time(tmp_path: Path, spec: st
 @pytest.mark.parametrize(
     "spec", ["delay_head=forever", "stall;after=0", "role_stall", "role_stall;comments=0.1"]
 )
-@on_both_loops
+@on_one_loop
 async def test_a_stream_without_a_first_token_is_left_for_the_fallback(tmp_path: Path, spec: str) -> None:
     backends = {"sim": "timeouts: {first_token: 0.2}"}
     async with running(tmp_path, pair(spec), backends=backends) as world:
@@ -45,7 +45,7 @@ async def test_a_stream_without_a_first_token_is_left_for_the_fallback(tmp_path:
         assert entry.outcome == "client_closed"
 
 
-@on_both_loops
+@on_one_loop
 async def test_signs_of_life_are_worth_some_patience(tmp_path: Path) -> None:
     spec = "role_stall;comments=0.1"
     backends = {"sim": "timeouts: {first_token: 0.2}"}
@@ -57,7 +57,7 @@ async def test_signs_of_life_are_worth_some_patience(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@on_both_loops
+@on_one_loop
 async def test_with_nobody_else_to_ask_the_first_token_is_waited_for(tmp_path: Path, stream: bool) -> None:
     spec = "delay_head=0.6"
     async with running(tmp_path, ALONE.format(named(spec)), backends=QUICK) as world:
@@ -66,7 +66,7 @@ async def test_with_nobody_else_to_ask_the_first_token_is_waited_for(tmp_path: P
         assert world.seen(named(spec)) == [1]
 
 
-@on_both_loops
+@on_one_loop
 async def test_an_ejected_fallback_is_nobody_else(tmp_path: Path) -> None:
     spec = "delay_head=0.6"
     backends = {"sim": "timeouts: {first_token: 0.2}, max_retries: 0"}
@@ -80,7 +80,7 @@ async def test_an_ejected_fallback_is_nobody_else(tmp_path: Path) -> None:
         assert world.seen(named(spec), named()) == [1, 0]
 
 
-@on_both_loops
+@on_one_loop
 async def test_a_caller_is_kept_alive_while_attempts_go_on(tmp_path: Path) -> None:
     """Its head is sent before anybody has answered; what comes then still is the fallback's whole answer."""
     backends = {"sim": "timeouts: {first_token: 0.5}"}
@@ -94,7 +94,7 @@ async def test_a_caller_is_kept_alive_while_attempts_go_on(tmp_path: Path) -> No
         assert world.seen(named("delay_head=forever"), named("delay_head=0.3")) == [1, 1]
 
 
-@on_both_loops
+@on_one_loop
 async def test_after_the_head_a_final_failure_is_told_in_the_stream(tmp_path: Path) -> None:
     backends = {"sim": "timeouts: {first_token: 0.6}, max_retries: 0"}
     models = pair("delay_head=forever", "status=503;retry_after=9")
@@ -106,7 +106,7 @@ async def test_after_the_head_a_final_failure_is_told_in_the_stream(tmp_path: Pa
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@on_both_loops
+@on_one_loop
 async def test_one_limit_holds_for_all_attempts(tmp_path: Path, stream: bool) -> None:
     """A pause that would end after it is not begun, and what does not end is ended."""
     backends = {"sim": "timeouts: {total: 0.5}"}
@@ -120,7 +120,7 @@ async def test_one_limit_holds_for_all_attempts(tmp_path: Path, stream: bool) ->
         assert world.seen(named("status=429;retry_after=3"), named("delay_head=forever")) == [1, 1]
 
 
-@on_both_loops
+@on_one_loop
 async def test_a_stream_that_has_begun_may_be_longer_than_the_total(tmp_path: Path) -> None:
     spec = "delay_chunk=0.04"
     backends = {"sim": "timeouts: {total: 0.5}"}
@@ -131,7 +131,7 @@ async def test_a_stream_that_has_begun_may_be_longer_than_the_total(tmp_path: Pa
         assert world.seen(named(spec), named()) == [1, 0]
 
 
-@on_both_loops
+@on_one_loop
 async def test_a_connection_that_is_not_made_is_left_in_time(tmp_path: Path) -> None:
     """A full accept queue: the kernel drops what comes, and nothing answers."""
     with blackhole() as port:
