@@ -29,6 +29,13 @@ class Spliced(msgspec.Struct, frozen=True, gc=False):
     diverged: bool = False
     why: str = ""
 
+    @property
+    def outcome(self) -> str:
+        """In one word, for counters."""
+        if not self.how:
+            return "refused"
+        return "diverged" if self.diverged else "joined" if self.joined else "failed"
+
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
     """A call of which an attempt failed. `decision`: the candidates when the first one had.

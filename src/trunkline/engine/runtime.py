@@ -18,6 +18,7 @@ from trunkline.engine.choices import Choice
 from trunkline.engine.discovery import Discovery
 from trunkline.engine.exchange import Exchange
 from trunkline.engine.fetch import fetch
+from trunkline.engine.origin import Origin
 from trunkline.engine.router import Router
 from trunkline.engine.snapshot import Around, Snapshot, build
 from trunkline.engine.waiting import WaitQueue
@@ -33,6 +34,9 @@ from trunkline.telemetry.metrics import Metrics
 RECORDS = 1_000
 """Usage records kept in memory, newest last; about 800 KB, which stay in the processor's cache: with ten times as many
 a call costs 1 us more."""
+
+COMPLAIN_EVERY = 60.0
+"""Seconds between two lines about the same trouble of a backend."""
 
 MAX_UNRECORDED = 64
 """Calls that are over and not yet recorded. They are recorded together, at the next tick at the latest: the same work
@@ -53,9 +57,11 @@ class Runtime:
         self.retries = RetryBudget(self.clock.now)
         self.divergences = Divergences()
         self.waiting = WaitQueue()
+        self._complaints: dict[tuple[str, str], float] = {}
         self.live: set[Exchange] = set()
         self._unrecorded: list[Exchange] = []
         self._records: deque[UsageRecord] = deque(maxlen=RECORDS)
+        self._origins: deque[Choice | Origin | None] = deque(maxlen=RECORDS)
         self.draining = False
         self._prefix = f"req_{os.urandom(5).hex()}".encode()
         self._started = False
@@ -162,6 +168,12 @@ class Runtime:
         return self._records
 
     @property
+    def origins(self) -> deque[Choice | Origin | None]:
+        """How each of `records` came about; None: it was refused before anybody could be asked."""
+        self._record()
+        return self._origins
+
+    @property
     def metrics(self) -> Metrics:
         """The counters, with all finished calls counted."""
         self._record()
@@ -206,39 +218,49 @@ class Runtime:
     def _record(self) -> None:
         """Keep the records of the calls that are over, and count them."""
         unrecorded, self._unrecorded = self._unrecorded, []
+        records, origins, observe = self._records, self._origins, self._metrics.observe
         for exchange in unrecorded:
             try:
-                self._observe(exchange.record())
+                record = exchange.record()
+                origin = exchange.origin()
+                records.append(record)
+                origins.append(origin)
+                observe(record)
             except Exception as error:  # noqa: BLE001 # the others' records must be kept all the same
                 self.alarm("a record", error)
 
-    def _observe(self, record: UsageRecord) -> None:
-        self._records.append(record)
-        self._metrics.observe(record)
+    def observe_fallback(self, model: str) -> None:
+        """Count a call that ended at this model instead of its own."""
+        self._metrics.observe_fallback(model)
+
+    def observe_splice(self, outcome: str) -> None:
+        """Count a stream that was cut after its client had content."""
+        self._metrics.observe_splice(outcome)
 
     def observe_refusal(self, request_id: bytes, surface: str, key: str, model: str, fault: Fault) -> None:
         """Record a call that was refused before any backend was asked."""
         self._record()  # the order of records is that of the ends
         now = self.clock.read()
-        self._observe(
-            UsageRecord(
-                request_id=request_id.decode(),
-                key=key,
-                surface=surface,
-                model=model,
-                streamed=False,
-                backend="",
-                attempts=(),
-                usage=None,
-                status=fault.http_status,
-                fault=fault.kind.name,
-                started=now,
-                head_at=now,
-                ended=now,
-                bytes_in=0,
-                bytes_out=0,
-            )
+        record = UsageRecord(
+            request_id=request_id.decode(),
+            key=key,
+            surface=surface,
+            model=model,
+            streamed=False,
+            backend="",
+            attempts=(),
+            usage=None,
+            status=fault.http_status,
+            fault=fault.kind.name,
+            started=now,
+            head_at=now,
+            ended=now,
+            bytes_in=0,
+            bytes_out=0,
         )
+        self._records.append(record)
+        self._origins.append(None)
+        self._metrics.observe(record)
 
     def alarm(self, where: str, error: BaseException) -> None:
         """A failure of the gateway itself: on standard error, with its traceback."""
@@ -267,6 +289,15 @@ class Runtime:
     def _checked(self, name: str, up: bool) -> None:
         sys.stderr.write(f"backend {name}: its health checks {'succeed again' if up else 'fail'}\n")
 
+    def complain(self, backend: str, fault: Fault) -> None:
+        """A backend as a whole cannot be used: its credential, its address. Told once a minute."""
+        now = self.clock.now
+        told = self._complaints.get((backend, fault.kind.name))
+        if told is None or now - told > COMPLAIN_EVERY:
+            self._complaints[backend, fault.kind.name] = now
+            words = "".join(char if char.isprintable() else " " for char in fault.message[:200])
+            self.warn(f"backend {backend}: {fault.kind.name}: {words}")
+
     def warn(self, text: str) -> None:
         """Tell the operator."""
         sys.stderr.write(f"warning: {text}\n")
@@ -274,6 +305,8 @@ class Runtime:
     def _sweep(self, now: float) -> None:
         if self._unrecorded:
             self._record()
+        for missed in self.waiting.expired(now):
+            missed.place_missed()
         for exchange in list(self.live):
             try:
                 exchange.sweep(now)

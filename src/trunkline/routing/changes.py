@@ -4,8 +4,9 @@ Owns the log of changes and the reading of it. Does not own the reasons (target.
 (decision.py).
 
 A target that nothing was ever said against costs nothing here: only changes are written down, and each with what held
-*before* it. So the state at a moment is what the first change after it tells of before, or what holds now where no
-change came since; the log must reach back to the moment asked for, not further.
+*before* it. So the state at a moment is what the first change from then on tells of before, or what holds now where no
+change came since; the log must reach back to the moment asked for, not further. A change at that very moment is
+taken for later: it is mostly what the call that asks did itself.
 """
 
 from collections import deque
@@ -65,11 +66,11 @@ class Changes:
 
     def reach(self, moment: float) -> bool:
         """Whether everything since that moment is known."""
-        return moment >= self._since
+        return moment > self._since
 
     def before(self, backend: str, model: str, moment: float) -> Standing | None:
         """What held at a moment, if it has changed since."""
         for change in self._log:
-            if change.at > moment and change.model == model and change.backend == backend:
+            if change.at >= moment and change.model == model and change.backend == backend:
                 return change.before
         return None

@@ -61,13 +61,19 @@ class Metrics:
     `in_flight` and `client_connections` are gauges: whoever owns the thing counts it up and down.
     """
 
-    __slots__ = ("_models", "_room", "attempts", "client_connections", "in_flight", "series")
+    __slots__ = (
+        "_models", "_room", "attempts", "client_connections", "fallbacks", "in_flight", "series", "splices",
+    )  # fmt: skip
 
     def __init__(self, models: Iterable[str] = ()) -> None:
         self.series: dict[tuple[str, str, str], Series] = {}
         """By surface, model, backend."""
         self.attempts: dict[tuple[str, str], int] = {}
         """By backend and outcome: the name of the fault's kind, "" if it went well."""
+        self.fallbacks: dict[str, int] = {}
+        """Calls that were answered, or failed at last, by a fallback: by its model."""
+        self.splices: dict[str, int] = {}
+        """Streams that were cut after content, by what became of them."""
         self.in_flight = 0
         self.client_connections = 0
         self._models = set(models)
@@ -98,6 +104,14 @@ class Metrics:
         for attempt in record.attempts:
             key = (attempt.backend, attempt.fault)
             attempts[key] = attempts.get(key, 0) + 1
+
+    def observe_fallback(self, model: str) -> None:
+        """Count a call that ended at another model than its own."""
+        self.fallbacks[model] = self.fallbacks.get(model, 0) + 1
+
+    def observe_splice(self, outcome: str) -> None:
+        """Count a stream that was cut after its client had content: `joined`, `diverged`, `failed`, `refused`."""
+        self.splices[outcome] = self.splices.get(outcome, 0) + 1
 
     def _find(self, record: UsageRecord) -> Series:
         """The series of a record whose own labels have none yet: a new one, or that of `other`."""

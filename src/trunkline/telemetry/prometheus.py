@@ -13,18 +13,30 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from trunkline.telemetry.metrics import DURATION_BUCKETS, FIRST_BYTE_BUCKETS, Metrics
+from trunkline.telemetry.states import States
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _LABELS = ("surface", "model", "backend")
+_OF_BACKENDS = (
+    ("trunkline_backend_up", "0 while health checks fail or the backend is drained.", "up"),
+    ("trunkline_backend_breaker", "The backend's own breaker: 0 closed, 1 half open, 2 open.", "breaker"),
+    ("trunkline_backend_waiting", "Calls that wait for a place at the backend.", "waiting"),
+)
+NO_STATES = States()
 _STATUSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 class Collector:
-    """Reads `Metrics` anew at each scrape. `upstream_connections`: open ones by backend and state (idle, busy)."""
+    """Reads `Metrics` anew at each scrape. `upstream_connections`: open ones by backend and state (idle, busy);
+    `states`: of backends and targets now.
+    """
 
-    def __init__(self, metrics: Metrics, upstream_connections: Mapping[tuple[str, str], int]) -> None:
+    def __init__(
+        self, metrics: Metrics, upstream_connections: Mapping[tuple[str, str], int], states: States
+    ) -> None:
         self._metrics = metrics
+        self._states = states
         self._upstream_connections = upstream_connections
 
     def collect(self) -> Iterable[Metric]:
@@ -43,6 +55,51 @@ class Collector:
         for labels, count in self._upstream_connections.items():
             upstream.add_metric(labels, count)
         yield upstream
+        yield from self._resilience()
+        yield from self._backends()
+
+    def _resilience(self) -> Iterator[Metric]:
+        states = self._states
+        yield CounterMetricFamily(
+            "trunkline_retries",
+            "Repeats, splices and last resorts: what the retry budget paid.",
+            states.retries,
+        )
+        yield CounterMetricFamily(
+            "trunkline_retries_refused", "Those that it did not pay.", states.retries_refused
+        )
+        fallbacks = CounterMetricFamily(
+            "trunkline_fallbacks", "Calls that ended at a fallback, by its model.", labels=("model",)
+        )
+        for model, count in self._metrics.fallbacks.items():
+            fallbacks.add_metric((model,), count)
+        yield fallbacks
+        splices = CounterMetricFamily(
+            "trunkline_splices",
+            "Streams that were cut after content: joined, diverged, failed, or refused to be gone on with.",
+            labels=("outcome",),
+        )
+        for outcome, count in self._metrics.splices.items():
+            splices.add_metric((outcome,), count)
+        yield splices
+
+    def _backends(self) -> Iterator[Metric]:
+        families = [
+            (GaugeMetricFamily(name, text, labels=("backend",)), field) for name, text, field in _OF_BACKENDS
+        ]
+        for one in self._states.backends:
+            for family, field in families:
+                family.add_metric((one.name,), getattr(one, field))
+        for family, _ in families:
+            yield family
+        unusable = GaugeMetricFamily(
+            "trunkline_target_unusable",
+            "1 for each model at a backend with something against it; the reason says what.",
+            labels=("backend", "model", "reason"),
+        )
+        for labels in self._states.unusable:
+            unusable.add_metric(labels, 1)
+        yield unusable
 
     def _requests(self) -> Metric:
         family = CounterMetricFamily(
@@ -100,10 +157,12 @@ class Collector:
         return family
 
 
-def render(metrics: Metrics, upstream_connections: Mapping[tuple[str, str], int]) -> bytes:
+def render(
+    metrics: Metrics, upstream_connections: Mapping[tuple[str, str], int], states: States = NO_STATES
+) -> bytes:
     """Render one scrape (`CONTENT_TYPE`), with the process' own CPU, memory and descriptors."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collector(metrics, upstream_connections))
+    registry.register(Collector(metrics, upstream_connections, states))
     ProcessCollector(registry=registry)
     return generate_latest(registry)
 

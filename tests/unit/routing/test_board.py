@@ -99,4 +99,4 @@ def test_what_is_too_long_ago_is_not_known() -> None:
         found.backend.drain(at % 2 == 0, float(at))
     assert one.against(found, -1.0) is None
     assert one.against(found, KEPT - 0.5) == ""
-    assert one.against(found, float(KEPT)) == "draining"
+    assert one.against(found, KEPT + 0.5) == "draining"

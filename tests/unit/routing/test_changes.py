@@ -19,8 +19,9 @@ def test_what_held_before_the_next_change() -> None:
     log.note(Change(2.0, "b", "m", NOTHING))
     log.note(Change(3.0, "a", "m", Standing("full")))
     assert log.before("a", "m", 0.5) == NOTHING
-    assert log.before("a", "m", 1.0) == Standing("full")
-    assert log.before("a", "m", 3.0) is None
+    assert log.before("a", "m", 1.0) == NOTHING
+    assert log.before("a", "m", 1.5) == Standing("full")
+    assert log.before("a", "m", 3.5) is None
     assert log.before("a", "other", 0.0) is None
     assert log.before("b", "m", 1.5) == NOTHING
     assert repr(log) == "<Changes: 3 kept>"
@@ -30,7 +31,7 @@ def test_what_went_is_not_claimed_to_be_known() -> None:
     log = Changes(2)
     for at in range(1, 4):
         log.note(Change(float(at), "a", "m", NOTHING))
-    assert [log.reach(moment) for moment in (0.5, 1.0)] == [False, True]
+    assert [log.reach(moment) for moment in (1.0, 1.5)] == [False, True]
     assert Changes(2).reach(-1.0)
 
 
@@ -54,4 +55,5 @@ def test_the_log_tells_what_a_full_history_would(
     if log.reach(float(moment)):
         for name, states in history.items():
             found = log.before(name, "m", float(moment))
-            assert (states[-1] if found is None else found) == states[min(moment, len(steps))]
+            then = states[min(max(moment - 1, 0), len(steps))]
+            assert (states[-1] if found is None else found) == then

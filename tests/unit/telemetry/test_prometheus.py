@@ -5,6 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from trunkline.policy.record import AttemptRecord
 from trunkline.telemetry.metrics import Metrics
 from trunkline.telemetry.prometheus import CONTENT_TYPE, render
+from trunkline.telemetry.states import BackendNumbers, States
 from trunkline.wire.usage import Usage
 
 from .test_metrics import record
@@ -54,6 +55,31 @@ def test_page() -> None:
     assert page[key("trunkline_client_connections")] == 5
     assert page[key("trunkline_upstream_connections", backend="b", state="idle")] == 2
     assert page[key("trunkline_upstream_connections", backend="b", state="busy")] == 1
+
+
+def test_what_is_so_now_and_what_became_of_failures() -> None:
+    metrics = Metrics()
+    metrics.observe_fallback("ok")
+    metrics.observe_fallback("ok")
+    metrics.observe_splice("joined")
+    states = States(
+        (BackendNumbers("a", 1, 2, 3), BackendNumbers("b", 0, 0, 0)),
+        (("a", "m", "ejected"),),
+        retries=5,
+        retries_refused=1,
+    )
+    page = samples(render(metrics, {}, states))
+    assert page[key("trunkline_fallbacks_total", model="ok")] == 2
+    assert page[key("trunkline_splices_total", outcome="joined")] == 1
+    assert page[key("trunkline_retries_total")] == 5
+    assert page[key("trunkline_retries_refused_total")] == 1
+    for name, numbers in (
+        ("trunkline_backend_up", (1, 0)),
+        ("trunkline_backend_breaker", (2, 0)),
+        ("trunkline_backend_waiting", (3, 0)),
+    ):
+        assert tuple(page[key(name, backend=backend)] for backend in ("a", "b")) == numbers
+    assert page[key("trunkline_target_unusable", backend="a", model="m", reason="ejected")] == 1
 
 
 def test_page_of_a_worker_that_did_nothing() -> None:
