@@ -95,6 +95,15 @@ class World:
         self.discovery.start()
         await self.discovery.settled(5.0)
 
+    def reload(self, *servers: Server, same: str = "", interval: float = 300.0) -> None:
+        """Go on with these backends, of which `same` are those of before."""
+        settings = Settings(
+            backends=[server.settings for server in servers], discovery=DiscoverySettings(interval=interval)
+        )
+        self.plan = Plan(settings.backends)
+        self.discovery.reload(settings, servers, self.plan, same)
+        self.known = self.discovery.catalog.known
+
     def nudge(self) -> None:
         """As it is when the last questions are long ago."""
         for watched in self.discovery._watched:
@@ -405,3 +414,78 @@ def test_what_a_list_is_kept_under_shows_nothing_and_does_not_depend_on_the_key(
     assert "canary" not in name
     assert kept_name(msgspec.structs.replace(settings, api_key="other")) == name
     assert kept_name(msgspec.structs.replace(settings, url="http://h2")) != name
+
+
+@in_a_loop
+async def test_a_reload_asks_only_those_that_are_new_and_keeps_what_is_known_of_the_others() -> None:
+    one, two, three = Server(), Server(name="b"), Server(name="c")
+    for server in (one, two, three):
+        server.answers["GET /v1/models"] = listing(f"m-{server.settings.name}")
+    world = World(one, two)
+    await world.settled()
+    moved = Server(name="b", api_key="another")
+    moved.open.clear()
+    world.reload(three, moved, one, same="a")
+    assert [known.models is None for known in world.known] == [True, False, False]
+    assert world.plan.candidates("m-a") == (2, 0)
+    assert world.plan.candidates("m-b") == (1, 0)
+    await three.until_asked(1)
+    await moved.until_asked(1)
+    await world.until(lambda: world.known[0].models is not None)
+    assert world.plan.candidates("m-c") == (0,)
+    assert (len(one.asked), len(two.asked)) == (1, 1)
+    # What was asked before a reload is answered after it, and stands where the backend stands then.
+    moved.answers["GET /v1/models"] = listing("later")
+    world.reload(moved, same="b")
+    moved.open.set()
+    await world.until(lambda: world.plan.candidates("later") == (0,))
+    assert len(moved.asked) == 1
+    await world.stop()
+    world.reload(moved, one, same="b")
+    await asyncio.sleep(0)
+    assert len(one.asked) == 1, "it was stopped"
+
+
+@in_a_loop
+async def test_another_interval_holds_from_the_last_answer_on() -> None:
+    server = Server()
+    server.answers["GET /v1/models"] = listing("m")
+    world = World(server)
+    await world.settled()
+    world.reload(server, same="a", interval=200.0)
+    await asyncio.sleep(0.01)
+    assert len(server.asked) == 1
+    world.reload(server, same="a", interval=0.01)
+    await server.until_asked(3)
+    world.reload(server, same="a", interval=0.0)
+    assert [known.models for known in world.known] == [None], "nobody would look whether it is still true"
+    asked = len(server.asked)
+    await asyncio.sleep(0.03)
+    assert len(server.asked) == asked
+    world.reload(server, same="a")
+    await server.until_asked(asked + 1)
+    await world.stop()
+
+
+@in_a_loop
+async def test_nobody_waits_for_a_backend_that_is_gone() -> None:
+    server = Server()
+    server.open.clear()
+    world = World(server)
+    world.discovery.start()
+    waiting = asyncio.ensure_future(world.discovery.settled(600.0))
+    await server.until_asked(1)
+    world.reload(Server(name="b", provider="perplexity"))
+    await waiting
+    await world.stop()
+
+
+@in_a_loop
+async def test_at_another_place_nothing_is_known() -> None:
+    server = Server()
+    server.answers["GET /v1/models"] = listing("m")
+    world = World(server)
+    await world.settled()
+    world.reload(Server(url="http://h2"))
+    assert world.known[0].models is None
+    await world.stop()
