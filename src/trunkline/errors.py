@@ -189,6 +189,7 @@ INCOMPLETE = _row("incomplete_stream", _U, 502, "upstream_error", _API)
 EMPTY_STREAM = _row("empty_stream", _U, 502, "upstream_error", _API)
 MALFORMED = _row("malformed", _U, 502, "upstream_error", _API)
 DIVERGED = _row("diverged", _U, 502, "upstream_error", _API)
+UNFIT = _row("unfit", _C, 400, "invalid_request", _INVALID)
 POOL_FULL = _row("pool_full", _BUSY, 503, "overloaded", _API)
 
 # The gateway itself.

@@ -68,6 +68,9 @@ def _target(environ: Environ[str, str]) -> Mapping:
         url=_text(environ.get(TARGET) or _DEFAULT_TARGET, TARGET),
         forward_authorization=_text("true", TARGET),
         timeouts=_mapping(_TIMEOUT, total=total),
+        # Each call is paid by the client, who knows what it repeats.
+        max_retries=_text("0", TARGET),
+        on_cut=_text("error", TARGET),
     )
 
 

@@ -1,7 +1,7 @@
-"""The attempts of one call: who is asked, over which connection, with which request, and who comes next.
+"""One attempt of a call after the other: who is asked, over which connection, with which request.
 
-Owns their sequence and what is told to the targets about them. Does not own the choice (routing/), the changes of a
-request between two attempts (failover.py), what becomes of an answer nor the client (exchange.py).
+Owns making an attempt and what the targets are told about it. Does not own the choice (routing/), what comes after an
+attempt that failed (succession.py), what becomes of an answer nor the client (exchange.py).
 
 The first attempt on an open connection is sent in the very callback that brought the request; only opening a
 connection, a pause and a place in a queue await. A target against which nothing speaks and of which nothing is
@@ -10,6 +10,8 @@ counted is asked without more ado; every other attempt is a `Trial`.
 
 import asyncio
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from trunkline.engine.deadlines import NEVER
 from trunkline.engine.failover import Failover, Fields
@@ -20,15 +22,15 @@ from trunkline.engine.shaping import form_for, shape
 from trunkline.engine.sink import Sink
 from trunkline.engine.splicing import Splicing
 from trunkline.engine.upload import Upload
-from trunkline.errors import INVALID_REQUEST, POOL_FULL, RESET, STALE, Fault
+from trunkline.errors import INVALID_REQUEST, POOL_FULL, RESET, STALE, UNFIT, Fault
 from trunkline.net.dns import ConnectFailed
 from trunkline.net.http1_client import ClientConnection
 from trunkline.policy.record import AttemptRecord
-from trunkline.routing.faults import leads_on
+from trunkline.routing.balancers.base import Candidate
+from trunkline.routing.faults import row_of
 from trunkline.routing.needs import Needs
-from trunkline.routing.route import Pick
+from trunkline.routing.route import Pick, able
 from trunkline.routing.target import Target, Trial
-from trunkline.routing.tries import Fallback, GiveUp, Next, Retry
 from trunkline.wire.values import Call
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Attempts:
     _target: Target
     _upstream: "Upstream"
     _trial: Trial | None = None
+    _left: Trial | None = None  # the one that ended last, if its place has not been offered to others yet
     _probe = False  # the attempt that failed last was a half-open breaker's one
     _pick: Pick | None = None  # None: the plain one of its choice
     _failover: Failover | None = None
@@ -77,7 +80,15 @@ class Attempts:
     _upload: Upload | None
     """The rest of a request body that streams through."""
 
-    # what exchange.py does
+    _body_size: int
+
+    # what succession.py and exchange.py do
+
+    def _wait(self, nobody: Fault) -> None:
+        raise NotImplementedError
+
+    def _go_on(self, fault: Fault, relay: Relay | None) -> None:
+        raise NotImplementedError
 
     def _finish(self, fault: Fault | None) -> None:
         raise NotImplementedError
@@ -93,7 +104,7 @@ class Attempts:
         choice = self._choice
         target = choice.target
         self._upstream = upstream = choice.upstream
-        if target is None or not target.usable:
+        if target is None or not target.usable or target.counted:
             nobody = self._choose()
             if nobody is not None:
                 self._wait(nobody)
@@ -124,31 +135,6 @@ class Attempts:
         self._begin()
         return None
 
-    def _wait(self, nobody: Fault) -> None:
-        """Nobody can be asked now: wait for a place where all are full, else end the call."""
-        backends = {pick.candidate.target.backend for pick in self._choice.route.candidates()}
-        full = [backend for backend in backends if backend.full and not backend.draining]
-        refused: Fault | None = nobody
-        if full:
-            self._waits = True
-            runtime = self._runtime
-            refused = runtime.waiting.enter(self, full, runtime.clock.now, self._started + self._choice.total)
-        if refused is not None:
-            self._waits = False
-            self._finish(refused)
-
-    def wake(self) -> None:
-        """A place came free while this call waited for one: take it, or wait on."""
-        self._waits = False
-        if self._over:
-            return
-        self._runtime.clock.read()
-        try:
-            if (nobody := self._choose()) is not None:
-                self._wait(nobody)
-        except Exception as error:  # noqa: BLE001 # it is another call's end that woke this one
-            self.broke(error)
-
     def _turn_to(self, pick: Pick) -> None:
         """The next attempt is made there, and takes its place there now."""
         self._pick = pick
@@ -175,35 +161,32 @@ class Attempts:
     # one attempt
 
     async def _open(self, pause: float = 0.0) -> None:
-        """Get a connection to the present target, or to the next ones, and send."""
+        """After a pause, get a connection to the present target and send."""
         clock = self._runtime.clock
         try:
-            while True:
-                if pause:
-                    self._waits = True
-                    await asyncio.sleep(pause)
-                    self._waits = False
-                    self._trial = self._target.begin(clock.read())
-                # A streamed body cannot be sent twice, so it is never sent on a connection that may be stale.
-                fresh = self._fresh or self._upload is not None
-                self._tried_at = clock.read()
-                connection = await self._connect(fresh=fresh)
-                if not isinstance(connection, Fault):
-                    self._opening = None
-                    clock.read()  # for what is timed from here on
-                    self._send(connection)
+            if pause:
+                await asyncio.sleep(pause)
+                clock.read()
+                self._waits = False
+                if not self._resumes():
                     return
-                fault = connection
-                self._note(fault, None)
-                following = self._after(fault, None)
-                if following is None:
-                    self._opening = None
-                    self._finish(self._last_word(fault))
-                    return
-                pause = following
+            # A streamed body cannot be sent twice, so it is never sent on a connection that may be stale.
+            fresh = self._fresh or self._upload is not None
+            self._tried_at = clock.read()
+            connection = await self._connect(fresh=fresh)
+            self._opening = None
+            clock.read()  # for what is timed from here on
+            if isinstance(connection, Fault):
+                self._note(connection, None)
+                self._go_on(connection, None)
+            else:
+                self._send(connection)
         except Exception as error:  # noqa: BLE001 # a client must get its end, whatever went wrong
             self._opening = None
             self.broke(error)
+
+    def _resumes(self) -> bool:
+        raise NotImplementedError
 
     async def _connect(self, *, fresh: bool) -> ClientConnection | Fault:
         """A token, if the backend wants one, and a connection."""
@@ -212,7 +195,7 @@ class Attempts:
         if isinstance(authorization, Fault):
             return authorization
         self._authorization = authorization
-        if upstream.pool.exhausted and self._choice.route.another(self._target, self._runtime.clock.now):
+        if upstream.pool.exhausted and self._another(unexhausted=True):
             return Fault(POOL_FULL, f"all connections to `{upstream.name}` are in use")
         try:
             connection = await upstream.pool.open(fresh=fresh)
@@ -234,8 +217,7 @@ class Attempts:
                 shaped = self._shaped()
                 if isinstance(shaped, Fault):
                     upstream.pool.released(connection)
-                    self._note(shaped, None)
-                    self._finish(shaped)
+                    self._refuse(shaped)
                     return
                 body, self._notes = shaped
             if upload is not None:
@@ -249,9 +231,7 @@ class Attempts:
             head = upstream.head(call, length, self._authorization)
         except ValueError as error:
             connection.abort()
-            fault = Fault(INVALID_REQUEST, str(error))
-            self._note(fault, None)
-            self._finish(fault)
+            self._refuse(Fault(INVALID_REQUEST, str(error)))
             return
         except Exception:
             connection.abort()  # it is nobody's yet
@@ -268,6 +248,13 @@ class Attempts:
         self._tried_at = relay.sent_at
         if self.events_asked:
             self._await_content(relay)
+
+    def _refuse(self, fault: Fault) -> None:
+        """The request cannot be put to the present target: that is the client's answer, or another target is."""
+        if self._attempts:
+            fault = structs.replace(fault, kind=UNFIT)
+        self._note(fault, None)
+        self._go_on(fault, None)
 
     def _shaped(self) -> tuple[bytes, tuple[str, ...]] | Fault:
         """The body for the present target and what was changed in it."""
@@ -292,117 +279,11 @@ class Attempts:
         patience = first_token(self._upstream, self._target, self.call)
         if splicing is not None and splicing.joint is not None:
             relay.splice = splicing.joint
+            if not self._sink.writable:
+                relay.pause(True)
             splicing.until = relay.sent_at + patience
         elif not self._choice.route.alone:
             self._first_token_at = relay.sent_at + patience
-
-    # what comes after it
-
-    def settled(self, relay: Relay, fault: Fault | None) -> None:
-        """The present attempt is over; called by its relay."""
-        try:
-            if fault is not None:
-                if self.committed and not self._said:
-                    self._said = relay.said
-                self._note(fault, relay)
-                pause = self._after(fault, relay)
-                if pause is not None:
-                    self._relay = None
-                    self._opening = asyncio.get_running_loop().create_task(self._open(pause))
-                    return
-                self._finish(self._last_word(fault))
-                return
-            if self._splicing is not None:
-                self._splicing.over(self._runtime, self.call)
-            self._went_well()
-            self._finish(None)
-        except Exception as error:  # noqa: BLE001 # no other callback comes that could end the answer
-            self.broke(error)
-
-    def _after(self, fault: Fault, relay: Relay | None) -> float | None:
-        """Settle who is asked next; the seconds before that, None if the call is over."""
-        if self._over:
-            return None
-        splicing = self._splicing
-        if self.committed and splicing is None:
-            return None
-        if self._repeats(fault):
-            return 0.0
-        if self._upload is not None and self._upload.sent:
-            return None
-        if splicing is not None and self.committed:
-            return self._splice(splicing, fault, relay)
-        if not leads_on(fault):
-            return None
-        failover = self._failing_over()
-        step = failover.after(fault, self._runtime.clock.now, probe=self._probe)
-        if isinstance(step, GiveUp):
-            return None
-        if isinstance(step, Next | Fallback):
-            self._turn_to(step.pick)
-            self._notes = ()
-            return 0.0
-        self._fresh = self._replaced = False
-        self._first_token_at = NEVER
-        if isinstance(step, Retry) and step.delay > 0:
-            return step.delay
-        self._trial = self._target.begin(self._runtime.clock.now)
-        return 0.0
-
-    def _repeats(self, fault: Fault) -> bool:
-        """Whether the same target is asked again at once and without counting: its kept connection was stale, or its
-        token had been replaced.
-        """
-        oauth = self._upstream.oauth
-        renewed = False
-        if oauth is not None and fault.http_status == 401 and not self._renewed:
-            self._renewed = True
-            renewed = oauth.invalidate(self._authorization)
-        if self._upload is not None and self._upload.sent:
-            return False
-        if fault.kind is STALE and not self._replaced:
-            self._replaced = self._fresh = renewed = True
-        if renewed:
-            self._trial = self._target.begin(self._runtime.clock.now)
-        return renewed
-
-    def _splice(self, splicing: Splicing, fault: Fault, relay: Relay | None) -> float | None:
-        """Have the answer that was cut off said again by another target, or by this one; None if that cannot be."""
-        failover = self._failing_over()
-        splicing.over(self._runtime, self.call)
-        if splicing.joint is None:
-            if relay is None or relay.mid_event:
-                return None
-            pick = splicing.begin(self._runtime, self.call, self._choice.upstreams, failover.tries, fault)
-        else:
-            pick = splicing.restart(failover.tries, fault)
-        if pick is None:
-            return None
-        self._turn_to(pick)
-        self._notes = ()
-        return 0.0
-
-    def _last_word(self, fault: Fault) -> Fault:
-        """The failure that the client is told of: of a splice that did not come off the one that led to it."""
-        splicing = self._splicing
-        return fault if splicing is None or splicing.cut is None else splicing.cut
-
-    def _failing_over(self) -> Failover:
-        failover = self._failover
-        if failover is None:
-            choice = self._choice
-            pick = self._pick or choice.route.plain()
-            assert pick is not None
-            failover = self._failover = Failover(
-                self._runtime,
-                self.call,
-                choice.route,
-                pick,
-                streamed=self.events_asked,
-                deadline=self._started + choice.total,
-                needs=self._needs,
-            )
-        return failover
 
     # what targets are told
 
@@ -419,12 +300,15 @@ class Attempts:
             self._fresh,
             self._notes,
             self.call,
+            self._body_size,
         )
         self._attempts = (*self._attempts, attempt)
         if self._trial is None:
             self._target.failed(fault, self._tried_at, now)
         else:
             self._end_trial(self._trial, fault, now)
+        if row_of(fault).counts == "backend":
+            self._runtime.complain(self._upstream.name, fault)
 
     def _went_well(self) -> None:
         """Tell the target that its answer was whole."""
@@ -437,6 +321,28 @@ class Attempts:
         self._trial = None
         self._probe = trial.probe
         trial.end(fault, now)
-        backend = trial.target.backend
-        if backend.limit:
-            self._runtime.waiting.left(backend, now - trial.began)
+        if trial.target.backend.limit:
+            self._left = trial
+
+    def _free_place(self) -> None:
+        """Offer the place that an attempt had, if this call does not go on using it."""
+        trial, self._left = self._left, None
+        if trial is not None:
+            self._runtime.waiting.left(trial.target.backend, self._runtime.clock.now - trial.began)
+
+    def _another(self, *, unexhausted: bool = False) -> bool:
+        """Whether someone else could take over this call, with a connection to be had if `unexhausted`."""
+        upstreams = self._choice.upstreams
+        failover = self._failover
+        allowed = None
+        if failover is not None:
+            allowed = failover.tries.allowed()
+        elif self._needs is not None:
+            allowed = able(self._needs)
+
+        def could(candidate: Candidate) -> bool:
+            if unexhausted and upstreams[candidate.target.backend.name].pool.exhausted:
+                return False
+            return allowed is None or allowed(candidate)
+
+        return self._choice.route.another(self._target, self._runtime.clock.now, could)

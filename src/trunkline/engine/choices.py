@@ -14,24 +14,26 @@ from trunkline.engine.upstream import Upstream
 from trunkline.errors import INVALID_REQUEST, Fault
 from trunkline.routing.board import Board
 from trunkline.routing.plan import Plan, unknown_model
-from trunkline.routing.route import Route
+from trunkline.routing.route import Pick, Route
 from trunkline.routing.routes import Routes
 from trunkline.routing.target import Target
 
 MAX_CHOICES = 4096  # models whose candidates are kept; clients make up models
+MAX_REFUSED = 256  # the same for names that nobody has: finding the close ones costs 2 ms
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
     """Who can be asked for one model.
 
-    `target` is asked as long as nothing speaks against it; None where that has to be found out per call. `upstream`
-    and `naming` (the header lines that name it) are those of the first target all the same. `namings`: the same of
-    others, by target. `total`: the seconds that a call has, those of the first target.
+    `target` is asked as long as nothing speaks against it; None where that has to be found out per call. `pick`,
+    `upstream` and `naming` (the header lines that name it) are those of the first target all the same. `namings`: the
+    same of others, by target. `total`: the seconds that a call has, those of the first target.
     `touched`: fields of a request that some candidate may want changed; `fills`: one may fill in the model.
     `reads`: what a request asks for decides who is asked. `pin`: the only backend that may be asked, "" for any.
     """
 
     route: Route
+    pick: Pick
     upstreams: dict[str, Upstream]
     target: Target | None
     upstream: Upstream
@@ -65,6 +67,7 @@ class Choices:
         self._exposes = exposes
         self._routes: dict[tuple[str, str], Routes] = {}
         self._known: dict[tuple[str, str], dict[str, Choice]] = {}
+        self._refused: dict[str, Fault] = {}
 
     def __repr__(self) -> str:
         return f"<Choices for {sum(map(len, self._known.values()))} models>"
@@ -94,6 +97,13 @@ class Choices:
 
     def route(self, model: str, needs: str = "", pin: str = "") -> Route | Fault:
         """The candidates for a model."""
+        if self._board.crowded:
+            self._board.forget()
+            self.forget()
+        if pin and not any(self._admits(name, "", pin) for name in self._upstreams):
+            return Fault(
+                INVALID_REQUEST, f"there is no backend or provider `{pin[:100]}`", code="backend_not_found"
+            )
         routes = self._routes.get((needs, pin))
         if routes is None:
             routes = self._routes[needs, pin] = Routes(
@@ -106,7 +116,7 @@ class Choices:
             )
         public = routes.models.find(model) is not None
         if not public and self._settings.models and model and not pin:
-            return unknown_model(model, routes.models.names())
+            return self._unknown(model, routes)
         route = routes.route(model)
         if route is not None:
             return route
@@ -125,6 +135,14 @@ class Choices:
         """Whether a choice is of this snapshot."""
         return choice.upstreams is self._upstreams
 
+    def _unknown(self, model: str, routes: Routes) -> Fault:
+        found = self._refused.get(model)
+        if found is None:
+            if len(self._refused) >= MAX_REFUSED:
+                self._refused.clear()
+            found = self._refused[model] = unknown_model(model, routes.models.names())
+        return found
+
     def naming(self, model: str, upstream: Upstream, attempts: int) -> bytes:
         """The header lines that say who answered."""
         return naming_lines(model, upstream.name if self._exposes else None, attempts)
@@ -135,12 +153,16 @@ class Choices:
         return () if isinstance(found, Fault) else [backends[index].name for index in found]
 
     def _admits(self, backend: str, needs: str, pin: str) -> bool:
-        pinned = not pin or pin in (backend, self._upstreams[backend].settings.provider)
+        if pin not in self._upstreams and pin:  # no backend's name, so a provider's
+            pinned = pin == self._upstreams[backend].settings.provider
+        else:
+            pinned = not pin or pin == backend
         return pinned and (not needs or self._upstreams[backend].speaks(needs))
 
     def _choice(self, model: str, route: Route, pin: str) -> Choice:
         plain = route.plain()
-        first = min(route.tiers[0].candidates, key=lambda candidate: candidate.priority).target
+        pick = plain or route.tiers[0].picks[0]
+        first = pick.candidate.target
         upstream = self._upstreams[first.backend.name]
         asked = {pick.candidate.target for pick in route.candidates()}
         if route.context is not None:
@@ -151,6 +173,7 @@ class Choices:
         )
         return Choice(
             route,
+            pick,
             self._upstreams,
             None if plain is None else plain.candidate.target,
             upstream,

@@ -40,15 +40,19 @@ def due(
     hold_at: float,
     idle: float,
 ) -> Due | Fault:
-    """Look at all deadlines of a call. `idle`: seconds between two reads of a body."""
+    """Look at all deadlines of a call. `idle`: seconds between two events; until content came there is `first_token_at`
+    for that, and where nobody else could be asked `total_at`.
+    """
     if not committed and now >= total_at:
         return Fault(TOTAL_TIMEOUT, f"no answer within {total_at - started:g} s")
     if relay is not None and relay.streaming:
         if relay.over_at:  # comments may go on for ever
             if now - relay.over_at > min(idle, LAST_WORD):
                 return Due.FINISH
-        elif now - relay.last_at > idle:
+        elif committed and now - relay.last_at > idle:
             return Fault(IDLE_TIMEOUT, f"the upstream was silent for {idle:g} s")
+        elif committed and now - relay.last_event_at > MOST_PATIENCE * idle:
+            return Fault(IDLE_TIMEOUT, f"the upstream sent no event for {MOST_PATIENCE * idle:g} s")
     if committed:
         return Due.NOTHING
     if relay is not None and now >= first_token_at:

@@ -1,7 +1,7 @@
 """One call from its checked request to its record: what the client gets, and when the call is over.
 
-Owns the client's side of a call and its state. Does not own who is asked (attempts.py), the bytes of an answer
-(relay.py), deadlines (deadlines.py), nor the words of a failed end (ending.py).
+Owns the client's side of a call and its state. Does not own who is asked (attempts.py, succession.py), the bytes of
+an answer (relay.py), deadlines (deadlines.py), nor the words of a failed end (ending.py).
 
 Phases: RECEIVED -> TRYING -> COMMITTED -> DONE. Faults before content was sent lead to another attempt; afterwards
 the stream is gone on with by another answer or ends with an in-band error, and anything else ends without the end
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from trunkline.engine.answer_head import answer_block, gateway_block
-from trunkline.engine.attempts import Attempts
 from trunkline.engine.deadlines import NEVER, Due, due
 from trunkline.engine.ending import error_answer
 from trunkline.engine.origin import Origin, origin_of
@@ -21,6 +20,7 @@ from trunkline.engine.recording import attempt_record, usage_record
 from trunkline.engine.relay import Relay
 from trunkline.engine.sink import Sink
 from trunkline.engine.splicing import Splicing, could_splice
+from trunkline.engine.succession import Succession
 from trunkline.engine.upload import Upload
 from trunkline.errors import CLIENT_GONE, FIRST_TOKEN_TIMEOUT, INTERNAL, SHUTTING_DOWN, TOTAL_TIMEOUT, Fault
 from trunkline.policy.record import UsageRecord
@@ -42,7 +42,7 @@ SMALL_BODY = 4096
 """Bytes of a request body that may stay until the call is recorded, a moment later."""
 
 
-class Exchange(Attempts):
+class Exchange(Succession):
     """The whole life of one call."""
 
     # Defaults stand on the class: a call sets what differs.
@@ -79,20 +79,14 @@ class Exchange(Attempts):
         """The header lines that say who answered."""
         choice, pick = self._choice, self._pick
         if not self._attempts:
+            if self._fault is not None:
+                return b""  # nobody was asked
             if pick is None:
                 return choice.naming
             known = choice.namings.get(self._target)
             if known is not None:
                 return known
-        route = choice.route
-        pool = (
-            route.tiers[0]
-            if pick is None or pick.tier == 0
-            else route.context
-            if pick.tier < 0
-            else route.tiers[pick.tier]
-        )
-        assert pool is not None
+        pool = choice.route.pool(0 if pick is None else pick.tier)
         attempts = len(self._attempts) + (self._fault is None)  # the present one is noted when it has failed
         naming = self._runtime.choices.naming(pool.name, self._upstream, attempts)
         if self._failover is not None and self._failover.evicted:
@@ -120,6 +114,11 @@ class Exchange(Attempts):
         now = self._runtime.clock.now
         return now - self._started, now - self._tried_at
 
+    def _leave(self, relay: Relay | None) -> None:
+        if relay is not None and self.committed:
+            self._bytes_out += relay.forwarded
+        self._relay = None
+
     # the answer; called by the relay
 
     def commit(self, relay: Relay, length: int | None) -> None:
@@ -128,7 +127,7 @@ class Exchange(Attempts):
         if self._trial is not None:
             self._trial.committed(self.events_asked, self._runtime.clock.now)
         self._in_events = relay.is_event_stream
-        if self._in_events and could_splice(self.call, self._upstream):
+        if self._in_events and self.events_asked and could_splice(self.call, self._upstream):
             self._splicing = Splicing()
             relay.transcript = self._splicing.transcript
         else:
@@ -178,6 +177,7 @@ class Exchange(Attempts):
         if trial is not None:
             trial.committed(False, self._ended)
             self._end_trial(trial, None, self._ended)
+            self._free_place()
         elif self._target.noted:
             self._went_well()
         block = answer_block(self, head, decoded=relay.decoded)
@@ -223,6 +223,9 @@ class Exchange(Attempts):
     def broke(self, error: Exception) -> None:
         """The gateway itself failed while it served this call: no attempt goes on, the client gets an end."""
         self._runtime.alarm("exchange", error)
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
         if self._relay is not None:
             self._relay.abandon()
         if not self._over:
@@ -262,7 +265,7 @@ class Exchange(Attempts):
             total_at=self._started + self._choice.total,
             first_token_at=self._first_token_at if self._replaceable(now) else NEVER,
             hold_at=self._hold_at,
-            idle=NEVER if relay is None else idle(self._upstream, self._target),
+            idle=idle(self._upstream, self._target) if relay is not None and relay.streaming else NEVER,
         )
         if verdict is Due.NOTHING:
             return
@@ -278,7 +281,7 @@ class Exchange(Attempts):
 
     def _replaceable(self, now: float) -> bool:
         """Whether a stream that should have begun by now could have another backend."""
-        return now >= self._first_token_at and self._choice.route.another(self._target, now)
+        return now >= self._first_token_at and self._another()
 
     def _late(self, splicing: Splicing, now: float) -> bool:
         """See to a stream that may be gone on with by another answer; gives whether that one was given up."""
@@ -288,6 +291,9 @@ class Exchange(Attempts):
                 self._sink.release()
             return False
         if splicing.joint.joined:
+            if self._trial is not None and not splicing.told:
+                splicing.told = True
+                self._trial.committed(True, now)
             return False
         if now < splicing.until:
             if now >= self._hold_at:  # the first answer fell silent long ago
@@ -324,6 +330,7 @@ class Exchange(Attempts):
             self._end_trial(self._trial, fault, self._runtime.clock.now)
         if self._waits and self._opening is None:
             self._runtime.waiting.leave(self)
+        self._free_place()
         self._ended = self._runtime.clock.now
         sink = self._sink
         if fault is None:
@@ -366,6 +373,7 @@ class Exchange(Attempts):
                 self._fresh,
                 self._notes,
                 call,
+                self._body_size,
             )
             attempts = (*attempts, last)
         return usage_record(
@@ -383,5 +391,15 @@ class Exchange(Attempts):
 
     def origin(self) -> "Choice | Origin":
         """How it came about, for those who ask."""
-        failover = self._failover
-        return self._choice if failover is None else origin_of(self._choice, failover, self._splicing)
+        failover, pick = self._failover, self._pick
+        if failover is None and pick is None:
+            return self._choice
+        runtime, route = self._runtime, self._choice.route
+        if pick is not None and pick.tier:
+            runtime.observe_fallback(route.pool(pick.tier).name)
+        if failover is None:
+            return self._choice
+        origin = origin_of(self._choice, failover, self._splicing)
+        if origin.spliced is not None:
+            runtime.observe_splice(origin.spliced.outcome)
+        return origin

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trunkline.engine.recording import CHARS_PER_TOKEN
-from trunkline.errors import Fault, Overflow
+from trunkline.errors import UNFIT, Blame, Fault, Overflow
 from trunkline.policy.eviction import Eviction, evict, render
 from trunkline.policy.overflow_recovery import lower_limit, tokens_to_free
 from trunkline.routing.decision import Decision, decide
+from trunkline.routing.faults import OVERFLOWS
 from trunkline.routing.needs import Needs
 from trunkline.routing.retry import next_step
 from trunkline.routing.retry_overflow import MAX_ROUNDS
@@ -47,6 +48,8 @@ class Failover:
         self._evictions: list[Eviction] = []
         self._fields: Fields | None = None  # with fewer turns
         self._lowered: Fields | None = None  # for the present target alone
+        self._last: Fault | None = None
+        self._overflow: Fault | None = None
         self.note = ""
         """What the last step changed in the request, in words."""
         self.decision: Decision = decide(route, runtime.clock.now, streamed=streamed, needs=needs)
@@ -67,13 +70,31 @@ class Failover:
         """The value of `x-trunkline-evicted`; empty if nothing was."""
         return render(self._evictions) if self._evictions else b""
 
-    def after(self, fault: Fault, now: float, *, probe: bool) -> Step:
-        """The step after a failed attempt; what it changes in the request is done."""
+    def last_word(self, fault: Fault) -> Fault:
+        """The failure to tell a client of whose last attempt ended with this one."""
+        if fault.kind is UNFIT:
+            fault = self._last or fault
+        if self._overflow is not None and fault.blame is not Blame.CLIENT:
+            return self._overflow
+        return fault
+
+    def forget_limit(self) -> None:
+        """The lower limit was for another target."""
+        self._lowered = None
+
+    def after(self, fault: Fault, now: float, *, probe: bool, waits: bool = True) -> Step:
+        """The step after a failed attempt; what it changes in the request is done. `waits`: for a place, if need be."""
+        if fault.kind is not UNFIT:
+            self._last = fault
+        if fault.kind in OVERFLOWS:
+            self._overflow = fault
         runtime, tries = self._runtime, self.tries
         self.note = ""
         while True:
             refused = runtime.retries.refused
-            step = next_step(tries, fault, now, runtime.rng, runtime.retries, runtime.requests, probe=probe)
+            step = next_step(
+                tries, fault, now, runtime.rng, runtime.retries, runtime.requests, probe=probe, waits=waits
+            )
             self.spent = self.spent or runtime.retries.refused > refused
             overflow = fault.overflow or Overflow()
             if isinstance(step, Evict):

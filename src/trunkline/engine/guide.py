@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from trunkline.routing.asked import Asked, read_asked
+from trunkline.routing.asked import Asked, brings_tools, read_asked, wants_schema
 from trunkline.routing.needs import Needs
 from trunkline.routing.rules import Rule, Rules, RuleSettings, View, first_match
 
@@ -18,6 +18,8 @@ CHARS_PER_TOKEN = 8
 _MAX_KNOWN = 4096  # clients make up models
 
 _decode_number = msgspec.json.Decoder(int).decode
+_ANYTHING = Needs(tools=True, vision=True, json_schema=True, tokens=1)
+_BINARY = (b";base64,", b'"base64"', b'"input_audio"', b'"file_data"')
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 Fields = dict[str, msgspec.Raw]
@@ -74,14 +76,32 @@ def view_of(
     )
 
 
-def needs_of(fields: Fields | None) -> Needs | None:
-    """What a target must be able to do for a request; None where nothing can be said."""
+def needs_of(fields: Fields | None, lacks: Needs = _ANYTHING) -> Needs | None:
+    """What a target must be able to do for a request; None where nothing can be said.
+
+    `lacks`: what some target lacks, so that nothing else need be read (`Route.lacks`).
+    """
     if fields is None:
         return None
+    return Needs(
+        tools=lacks.tools and brings_tools(fields),
+        vision=lacks.vision and read_asked(fields).images,
+        json_schema=lacks.json_schema and wants_schema(fields),
+        tokens=_tokens(fields, lacks.tokens),
+    )
+
+
+def _tokens(fields: Fields, window: int) -> int:
+    """What prompt and answer have at least; 0 if that is not worth a look, or cannot be told."""
     tokens = sum(map(len, fields.values())) // CHARS_PER_TOKEN
+    answer = 0
     for name in _LIMITS:
         try:
-            tokens += max(_decode_number(fields.get(name, b"0")), 0)
+            answer = max(answer, _decode_number(fields.get(name, b"0")))
         except msgspec.DecodeError:
             pass
-    return read_asked(fields).needs(tokens)
+    tokens += answer
+    # Of pictures and sounds the size says nothing.
+    if not window or tokens <= window:
+        return 0
+    return 0 if any(mark in bytes(raw) for raw in fields.values() for mark in _BINARY) else tokens

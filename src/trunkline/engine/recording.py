@@ -23,6 +23,7 @@ def attempt_record(
     stale_retry: bool,
     notes: tuple[str, ...],
     call: Call,
+    body_size: int,
 ) -> AttemptRecord:
     """The record of one attempt; without a relay it ended before anything was sent.
 
@@ -34,7 +35,7 @@ def attempt_record(
     usage = relay.usage(call.surface)
     maybe_billed = 0
     if fault is not None and usage is None and row_of(fault).billed:
-        maybe_billed = max(len(call.body) // CHARS_PER_TOKEN, 1)
+        maybe_billed = max(body_size // CHARS_PER_TOKEN, 1)
     return AttemptRecord(
         backend,
         tried_at,

@@ -106,6 +106,9 @@ class Relay:
     """What the client is sent, where a cut could be mended."""
     splice: Splice | None = None
     """What this answer goes through where it goes on with another."""
+    last_event_at = 0.0
+    """When the last event had come, exact to a sweep; comments are none."""
+    _events_seen = -1
     over_at = 0.0
     """When it was noticed that a stream had said its last word; 0.0: it has not."""
     forwarded = 0
@@ -133,7 +136,13 @@ class Relay:
         if not self.over_at and self.finished_but_open:
             self.over_at = now
         forwarded = self.connection.forwarded
+        inspector = self._inspector
+        if inspector is None or inspector.events != self._events_seen:
+            self.last_event_at = now
+            if inspector is not None:
+                self._events_seen = inspector.events
         if forwarded != self.forwarded and self._phase == _EVENTS:
+            self.last_event_at = now
             if self.transcript is not None:
                 self.transcript.look()
             self.forwarded = forwarded
@@ -226,8 +235,7 @@ class Relay:
             self._phase = _WHOLE
             return
         elif derived.kind == EVENTS:
-            self._phase = _EVENTS
-            self._inspector = INSPECTORS.get(call.surface, StreamInspector)(call.include_usage)
+            self._read_events(call)
         elif derived.kind == JSON and length <= MAX_WHOLE:
             self._phase = _WHOLE
         elif length == 0:
@@ -239,6 +247,9 @@ class Relay:
         elif self.splice is not None:
             self.fail(Fault(MALFORMED, _NO_EVENTS))
             return
+        elif self._owner.events_asked and call.method == b"POST":
+            # Under another name, perhaps; what is no stream of events has none in it.
+            self._read_events(call)
         else:
             self._phase = _RAW
             return
@@ -247,6 +258,10 @@ class Relay:
                 self._inflater = Inflater(derived.coding)
             except BadEncodingError as error:
                 self.fail(Fault(MALFORMED, f"the upstream's answer cannot be read: {error}"))
+
+    def _read_events(self, call: Call) -> None:
+        self._phase = _EVENTS
+        self._inspector = INSPECTORS.get(call.surface, StreamInspector)(call.include_usage)
 
     def on_body(self, data: bytes) -> None:
         self.bytes_in += len(data)

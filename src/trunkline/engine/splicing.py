@@ -10,14 +10,13 @@ prefill is asked for the rest alone; if it refuses, it is asked from the start, 
 from typing import TYPE_CHECKING
 
 from trunkline.engine.deadlines import NEVER
-from trunkline.engine.failover import Fields, fields_of
+from trunkline.engine.failover import Failover, Fields, fields_of
 from trunkline.engine.recording import CHARS_PER_TOKEN
 from trunkline.errors import Fault
 from trunkline.routing.balancers.base import Candidate
 from trunkline.routing.faults import row_of
 from trunkline.routing.route import Pick
 from trunkline.routing.target import LAST_RESORT, Target
-from trunkline.routing.tries import Tries
 from trunkline.streams.continuation import Continuation, prefill, refused
 from trunkline.streams.splice import MAX_PROMPT, Splice, unfit
 from trunkline.streams.transcript import Had, Transcript
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 class Splicing:
     """One stream's chance to be gone on with. Made at its content commit, where a cut could be mended."""
 
-    __slots__ = ("_had", "cut", "fields", "joint", "target", "transcript", "until", "why")
+    __slots__ = ("_had", "cut", "fields", "joint", "target", "told", "transcript", "until", "why")
 
     def __init__(self) -> None:
         self.transcript = Transcript()
@@ -45,6 +44,8 @@ class Splicing:
         """What ended the first answer."""
         self.why = ""
         """Why there was no second answer, in words."""
+        self.told = False
+        """Whether the second target was told that its content came."""
         self.target: Target | None = None
         self._had: Had | None = None
 
@@ -56,11 +57,11 @@ class Splicing:
         runtime: "Runtime",
         call: Call,
         upstreams: "dict[str, Upstream]",
-        tries: Tries,
+        failover: Failover,
         fault: Fault,
     ) -> Pick | None:
         """Where the answer is asked for again; None, and `why`, if it is not."""
-        now = runtime.clock.now
+        now, tries = runtime.clock.now, failover.tries
         self.cut = fault
         how = upstreams[tries.target.backend.name].settings.on_cut
         if not row_of(fault).next:
@@ -68,7 +69,8 @@ class Splicing:
         had = self.transcript.read()
         if isinstance(had, str):
             return self._refuse(had)
-        fields = fields_of(call)
+        failover.forget_limit()
+        fields = failover.fields or fields_of(call)
         if reason := unfit(call.surface, fields, len(call.body) / CHARS_PER_TOKEN):
             return self._refuse(reason)
         allowed = tries.allowed()
@@ -95,14 +97,14 @@ class Splicing:
         tries.move(found)
         return found
 
-    def restart(self, tries: Tries, fault: Fault) -> Pick | None:
+    def restart(self, failover: Failover, fault: Fault) -> Pick | None:
         """After the second attempt failed: the same target from the start if it refused the prefill."""
-        if self.fields is None or not refused(fault):
+        if self.fields is None or self.joint is None or self.joint.joined or not refused(fault):
             return None
         assert self._had is not None
         self.fields = None
         self.joint = Splice(self._had)
-        return tries.pick
+        return failover.tries.pick
 
     def over(self, runtime: "Runtime", call: Call) -> None:
         """The second answer is over: remember whether it said the same."""

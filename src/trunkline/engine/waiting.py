@@ -44,6 +44,10 @@ class Waiter(Protocol):
         """
         ...
 
+    def place_missed(self) -> None:
+        """Its deadline passed."""
+        ...
+
 
 class _Queue:
     """What is known of one backend."""

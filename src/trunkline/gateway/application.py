@@ -257,7 +257,7 @@ class _Entry:
             fault = self._not_allowed(parsed)
             if fault is not None:
                 return self.refuse(connection, fault, model)
-        if runtime.leads and (parsed.fields is not None or length is None):
+        if runtime.leads:
             return self._ask_around(connection, parsed, length, form)
         return self._begin(connection, parsed, length, form, None)
 
@@ -285,7 +285,11 @@ class _Entry:
             if isinstance(found, Fault):
                 return self.refuse(connection, found, model)
             choice = found
-        needs = needs_of(fields) if choice.reads else None
+        needs = None
+        if choice.reads:
+            needs = needs_of(fields, choice.route.lacks)
+            if needs is not None and not choice.route.anyone(needs):
+                needs = None
         if fields is not None and choice.touched.isdisjoint(fields) and not choice.fills and led is None:
             fields = None  # no backend wants any of it changed
         call = Call(
@@ -310,7 +314,10 @@ class _Entry:
             call.form = form
         exchange = Exchange(runtime, call, connection, choice, needs)
         connection.adopt(exchange)
-        exchange.start()
+        try:
+            exchange.start()
+        except Exception as error:  # noqa: BLE001 # the client waits, and nothing else would end this call
+            exchange.broke(error)
         return exchange
 
     def _outlive(self) -> None:

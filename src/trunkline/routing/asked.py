@@ -56,8 +56,12 @@ def read_asked(fields: Mapping[str, msgspec.Raw]) -> Asked:
                     text = said
     if not text:
         text = next(filter(None, (_text(_value(fields, name)) for name in _PLAIN)), "")
-    tools = any(bool(_value(fields, name)) for name in ("tools", "functions"))
-    return Asked(text, tools, images, _wants_schema(fields))
+    return Asked(text, brings_tools(fields), images, wants_schema(fields))
+
+
+def brings_tools(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether a request object has tools."""
+    return any(bool(_value(fields, name)) for name in ("tools", "functions"))
 
 
 def _value(fields: Mapping[str, msgspec.Raw], name: str) -> Any:
@@ -97,8 +101,11 @@ def _has_image(content: Any) -> bool:
     return any(isinstance(kind, str) and kind in _IMAGES for kind in kinds)
 
 
-def _wants_schema(fields: Mapping[str, msgspec.Raw]) -> bool:
-    """`response_format` of chat/completions, `text.format` of responses, `output_format` of messages."""
+def wants_schema(fields: Mapping[str, msgspec.Raw]) -> bool:
+    """Whether the answer must follow a JSON schema.
+
+    `response_format` of chat/completions, `text.format` of responses, `output_format` of messages.
+    """
     text = _value(fields, "text")
     inside = cast("_Object", text).get("format") if isinstance(text, dict) else None
     for found in (_value(fields, "response_format"), inside, _value(fields, "output_format")):

@@ -70,6 +70,8 @@ _DIFFERENT: dict[Kind, Row] = {
     errors.IDLE_TIMEOUT: _HAD_ITS_TIME,
     # There is no time for anything else.
     errors.TOTAL_TIMEOUT: Row(counts="target", billed=True),
+    # What another backend may take: a parameter that this one refuses (`strict_params`).
+    errors.UNFIT: Row(next=True),
     # Our own limit of connections to it: others have theirs.
     errors.POOL_FULL: Row(next=True),
     # The second of two answers differs from the first: so do the answers of sound models.

@@ -4,6 +4,7 @@ Owns the comparison. Does not own what is known of models (backend.py, engine/ca
 nothing; and if nobody has what is needed nobody is excluded: then the upstream's own words say so.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -33,6 +34,18 @@ def lack(has: CapabilitySettings, needs: Needs) -> Lack | None:
     if has.context_window is not None and needs.tokens > has.context_window:
         return "context window"
     return None
+
+
+def lacks(all_of: Iterable[CapabilitySettings]) -> Needs:
+    """What at least one is known to lack; `tokens`: the smallest window that is known, 0 if none is."""
+    known = list(all_of)
+    windows = [has.context_window for has in known if has.context_window is not None]
+    return Needs(
+        tools=any(has.tools is False for has in known),
+        vision=any(has.vision is False for has in known),
+        json_schema=any(has.json_schema is False for has in known),
+        tokens=min(windows, default=0),
+    )
 
 
 def says_something(has: CapabilitySettings) -> bool:

@@ -10,8 +10,9 @@ that this failure tripped counts already. In this order:
 2. Strategies other than `priority`: another sound target of the same model that was not tried, at once.
 3. The same target, after a pause, if the table says "yes".
 4. The next sound target, then those of the fallbacks, at once; then those that are busy.
-5. The same target if the table says "last".
-6. A last resort: a target that is ejected or unhealthy, then the same one if it is.
+5. A place at another target that is full.
+6. The same target if the table says "last".
+7. A last resort: a target that is ejected or unhealthy, then the same one if it is.
 
 The same target is asked `max_retries` times at most, if the retry budget allows; not if this attempt was a breaker's
 probe. Pauses are random between 0 and base ** n (at most backoff_max), so that calls which failed together do not
@@ -27,7 +28,7 @@ from trunkline.routing.retry_budget import RetryBudget
 from trunkline.routing.retry_overflow import after_overflow
 from trunkline.routing.route import Pick
 from trunkline.routing.target import LAST_RESORT
-from trunkline.routing.tries import GiveUp, Step, Tries
+from trunkline.routing.tries import GiveUp, Step, Tries, Wait
 
 LONGEST_RETRY_AFTER = 5.0
 """Seconds; with more to wait another target, or the client, is better served at once (DESIGN section 6)."""
@@ -46,8 +47,12 @@ def next_step(
     requests: int,
     *,
     probe: bool = False,
+    waits: bool = True,
 ) -> Step:
-    """The step after a failed attempt. `requests`: all so far; `probe`: of a half-open breaker."""
+    """The step after a failed attempt.
+
+    `requests`: all so far. `probe`: the attempt was a half-open breaker's. `waits`: it may wait for a place.
+    """
     if now >= tries.deadline or tries.attempts >= MAX_ATTEMPTS:
         return GiveUp(fault)
     if fault.kind in OVERFLOWS:
@@ -72,6 +77,8 @@ def next_step(
     found = route.sound(rng, now, streamed=tries.streamed, allowed=allowed) or route.busy(now, allowed)
     if found is not None:
         return tries.move(found)
+    if waits and route.full(now, allowed):
+        return Wait()
     return _last(tries, fault, delay, again == "last" and sound, now, budget, requests)
 
 

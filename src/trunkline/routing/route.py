@@ -25,7 +25,7 @@ from trunkline.routing.balancers.priority import Priority
 from trunkline.routing.balancers.round_robin import RoundRobin
 from trunkline.routing.balancers.weighted import Weighted
 from trunkline.routing.models import Strategy
-from trunkline.routing.needs import Needs, lack, says_something
+from trunkline.routing.needs import Needs, lack, lacks, says_something
 from trunkline.routing.target import LAST_RESORT, Reason, Target
 
 BALANCERS: dict[Strategy, Callable[[Sequence[Candidate]], Balancer]] = {
@@ -89,7 +89,7 @@ OF_CONTEXT = -1
 class Route:
     """One public model with its fallbacks. `tiers`: its own pool first."""
 
-    __slots__ = ("alone", "choosy", "context", "evict", "name", "tiers")
+    __slots__ = ("alone", "choosy", "context", "evict", "lacks", "name", "tiers")
 
     def __init__(
         self, name: str, tiers: Sequence[Pool], *, context: Pool | None = None, evict: bool = False
@@ -99,9 +99,14 @@ class Route:
         self.context = context
         self.evict = evict
         self.choosy = any(pool.choosy for pool in self.tiers)
-        """Whether what a request needs could exclude a target."""
+        """Whether what a request needs could exclude a target in favour of another."""
+        self.lacks = lacks(
+            target.abilities for target in {pick.candidate.target for pick in self.candidates()}
+        )
+        """What of a request is worth looking at: each is lacking somewhere; `tokens`: the smallest window, 0 none."""
         self.alone = sum(len(pool.candidates) for pool in self.tiers) == 1
         """Whether there is nobody else to ask."""
+        self.choosy = self.choosy and not self.alone
 
     def __repr__(self) -> str:
         return f"<Route {self.name}: {' > '.join(pool.name for pool in self.tiers)}>"
@@ -122,17 +127,20 @@ class Route:
         return None if first.target.counted else Pick(0, first)
 
     def first(self, rng: Rng, now: float, *, streamed: bool, needs: Needs | None = None) -> Pick | Fault:
-        """Who is asked first; a fault if nobody can be."""
+        """Who is asked first; a fault if nobody can be now.
+
+        `needs` leave out who is known to lack them: for a request that somebody is able to answer (`anyone`). A place
+        that comes free is better than a target that is ejected, so while somebody is full there is no last resort.
+        """
         own = self.tiers[0]
-        if needs is None or not self.choosy:  # nearly always one of the model's own
+        if needs is None:  # nearly always one of the model's own
             candidate = (own.streams if streamed else own.whole).pick(rng, now)
             if candidate is not None:
                 return own.picks[candidate.place]
-        found = None
-        if needs is not None and self.choosy:
-            found = self.sound(rng, now, streamed=streamed, allowed=able(needs))
-            found = found or self.busy(now, able(needs)) or self.last_resort(now, able(needs))
-        found = found or self.sound(rng, now, streamed=streamed) or self.busy(now) or self.last_resort(now)
+        allowed = None if needs is None else able(needs)
+        found = self.sound(rng, now, streamed=streamed, allowed=allowed) or self.busy(now, allowed)
+        if found is None and not self.full(now, allowed):
+            found = self.last_resort(now, allowed)
         return found or self.nobody(now)
 
     def sound(self, rng: Rng, now: float, *, streamed: bool, allowed: Allowed | None = None) -> Pick | None:
@@ -165,12 +173,25 @@ class Route:
         )
         return min(fitting, key=lambda pick: key(pick.candidate.target), default=None)
 
-    def another(self, target: Target, now: float) -> bool:
+    def another(self, target: Target, now: float, allowed: Allowed | None = None) -> bool:
         """Whether someone else could take over: what a limit for the first token depends on."""
         return any(
-            pick.candidate.target is not target and pick.candidate.target.why(now) in _COULD
+            pick.candidate.target is not target
+            and pick.candidate.target.why(now) in _COULD
+            and (allowed is None or allowed(pick.candidate))
             for pick in self.candidates()
         )
+
+    def full(self, now: float, allowed: Allowed | None = None) -> bool:
+        """Whether someone could be asked if a place came free."""
+        return any(
+            pick.candidate.target.why(now) is Reason.FULL and (allowed is None or allowed(pick.candidate))
+            for pick in self.candidates()
+        )
+
+    def anyone(self, needs: Needs) -> bool:
+        """Whether somebody, at another time perhaps, is able: if not, nobody is left out for what he lacks."""
+        return any(lack(pick.candidate.target.abilities, needs) is None for pick in self.candidates())
 
     def candidates(self) -> Iterator[Pick]:
         """All of them, in order of tiers and as written."""

@@ -68,10 +68,7 @@ class Routes:
         found = self._routes.get(name)
         if found is not None:
             return found
-        if self._board.crowded:
-            self._board.forget()
-            self.clear()
-        elif len(self._routes) >= MAX_ROUTES:
+        if len(self._routes) >= MAX_ROUTES:
             self.clear()
         public = self.models.find(name)
         own = self._pool(name)

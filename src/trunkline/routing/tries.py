@@ -4,6 +4,7 @@ Owns both. Made when a call's first attempt has failed, so a call that goes well
 """
 
 import msgspec
+from msgspec import structs
 
 from trunkline.errors import Fault
 from trunkline.routing.balancers.base import Allowed, Candidate
@@ -41,13 +42,17 @@ class LowerMaxTokens(msgspec.Struct, frozen=True, gc=False):
     tokens: int
 
 
+class Wait(msgspec.Struct, frozen=True, gc=False):
+    """Another target, once it has a place; `next_step` is asked again if there is no waiting for one."""
+
+
 class GiveUp(msgspec.Struct, frozen=True, gc=False):
     """The client gets this."""
 
     fault: Fault
 
 
-Step = Retry | Next | Fallback | Evict | LowerMaxTokens | GiveUp
+Step = Retry | Next | Fallback | Evict | LowerMaxTokens | Wait | GiveUp
 
 
 class Tries:
@@ -93,6 +98,9 @@ class Tries:
 
     def allowed(self, *, unknown: bool = True) -> Allowed:
         """What may come next: not tried, able, with a window that is large enough or, if `unknown`, not known."""
+        needs = self.needs
+        if needs is not None and self.window:  # an upstream has counted: no estimate says more
+            needs = structs.replace(needs, tokens=0)
 
         def allows(candidate: Candidate) -> bool:
             target = candidate.target
@@ -101,7 +109,7 @@ class Tries:
                 target not in self.tried
                 and target.backend.name not in self._bad
                 and (unknown if window is None else window >= self.window)
-                and (self.needs is None or lack(target.abilities, self.needs) is None)
+                and (needs is None or lack(target.abilities, needs) is None)
             )
 
         return allows
