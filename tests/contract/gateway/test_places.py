@@ -92,6 +92,7 @@ async def test_with_no_room_in_the_queue_a_call_is_refused_at_once(stream: bool)
         reply = await world.ask(chat("n", stream=stream))
         assert (reply.status, reply.json["error"]["code"]) == (503, "no_backend")
         assert 1 <= int(reply.headers["retry-after"]) <= 120
+        assert not {"x-trunkline-backend", "x-trunkline-attempts"} & set(reply.headers), "nobody was asked"
         assert reply.headers["x-should-retry"] == "false"
         await first.leave()
         assert (await second.answer()).status == 200
@@ -132,9 +133,7 @@ async def test_who_waits_in_vain_is_told_when_its_time_is_over() -> None:
         first = await hold(world, "sim-small!stall=forever;after=3", stream=True)
         await first.until(b"data: ")
         replies = await asyncio.gather(*(world.ask(chat("m", stream=stream)) for stream in (False, True)))
-        assert [(reply.status, reply.json["error"]["code"]) for reply in replies] == [
-            (503, "no_backend")
-        ] * 2
+        assert [(reply.status, reply.json["error"]["code"]) for reply in replies] == [(503, "no_backend")] * 2
         assert len(world.gateway.runtime.waiting) == 0
         assert len(models_asked(world)) == 1
         await first.leave()

@@ -143,6 +143,27 @@ async def test_a_form_names_the_targets_model_upstream(size: int) -> None:
             assert seen.body.encode("latin-1")[:300] == sent[: len(seen.body)][:300]
 
 
+@pytest.mark.parametrize("size", [10, 200_000])
+@on_both_loops
+async def test_rules_are_for_forms_too(size: int) -> None:
+    rules = [{"for": ["auto"], "use": "chat"}]
+    async with running(models=models(), rules=rules) as world:
+        kind, body = multipart(("model", b"auto"), ("file", b"x" * size))
+        reply = await world.ask(post("/v1/audio/transcriptions", headers=kind, body=body))
+        assert answered(reply) == (200, "chat", "a")
+        assert world.seen.model == "sim-small"
+
+
+@on_both_loops
+async def test_a_form_that_is_here_whole_goes_to_the_next_target_with_its_name_there() -> None:
+    config = models(fallbacks=["other"]) | {"other": {"targets": [AT_B]}}
+    async with running("status=500", None, models=config) as world:
+        kind, body = multipart(("model", b"chat"), ("file", b"x" * 100))
+        reply = await world.ask(post("/v1/audio/transcriptions", headers=kind, body=body))
+        assert answered(reply) == (200, "other", "b")
+        assert asked(world) == [(0, "sim-small"), (1, "sim-large")]
+
+
 # rules
 
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": {}}}
@@ -360,3 +381,23 @@ async def test_who_is_known_to_lack_what_is_needed_is_left_out(
         assert (await world.ask(chat("alone", **fields))).headers["x-trunkline-backend"] == "a", (
             "if nobody has it, the upstream's own words say so"
         )
+
+
+@on_both_loops
+async def test_the_size_of_a_picture_is_not_the_length_of_a_prompt() -> None:
+    backends = [{"capabilities": {"sim-*": CapabilitySettings(context_window=8000)}}, {}]
+    url = {"url": "data:image/png;base64," + "A" * 200_000}
+    talk = [{"role": "user", "content": [{"type": "image_url", "image_url": url}]}]
+    async with running(None, None, models={"m": {"targets": [AT_A, AT_B]}}, backends=backends) as world:
+        assert answered(await world.ask(chat("m", messages=talk))) == (200, "m", "a")
+        assert answered(await world.ask(chat("m", **said("word " * 20_000)))) == (200, "m", "b")
+
+
+@on_both_loops
+async def test_the_last_target_that_is_left_is_waited_for() -> None:
+    """Somebody who has failed already is nobody else to ask: there is no limit for the first token."""
+    async with running("status=500", "delay_head=0.5", timeouts={"first_token": 0.2}) as world:
+        reply = await world.ask(chat(stream=True))
+        assert answered(reply) == (200, "sim-small", "b")
+        await world.quiet()
+        assert world.faults == [("a", "server_error"), ("b", "")]

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.engine.world import World
+from tests.unit.engine.world import NOW, World
 from trunkline.engine import choices as module
 from trunkline.engine.choices import Choice
 from trunkline.errors import Fault
+from trunkline.routing import board as board_module
 
 Make = Callable[..., World]
 AT_A, AT_B = {"backend": "a", "model": "x"}, {"backend": "b", "model": "y"}
@@ -36,7 +37,7 @@ def candidates(one: Choice) -> list[str]:
 def test_the_first_target_is_asked_without_more_ado_where_nothing_has_to_be_found_out(make: Make) -> None:
     world = make({}, {})
     one = choice(world, "m")
-    assert one.target is world.board.target("a", "m")
+    assert one.target is one.pick.candidate.target is world.board.target("a", "m")
     assert one.upstream is world.upstreams["a"]
     assert one.naming == b"x-trunkline-model: m\r\nx-trunkline-backend: a\r\nx-trunkline-attempts: 1\r\n"
     assert candidates(one) == ["a/m", "b/m"]
@@ -50,6 +51,7 @@ def test_the_first_target_is_asked_without_more_ado_where_nothing_has_to_be_foun
         ({}, {"strategy": "latency"}),
         ({"max_concurrency": 3}, {}),
         ({"capabilities": {"x": {"vision": False}}}, {}),
+        ({"capabilities": {"x": {"context_window": 9}}}, {"strategy": "weighted"}),
     ],
 )
 def test_else_it_is_found_out_per_call(make: Make, backend: dict[str, Any], model: dict[str, Any]) -> None:
@@ -130,6 +132,20 @@ def test_a_pin_leaves_one_backend(make: Make) -> None:
     assert "`b`" in message
 
 
+def test_a_pin_is_a_backends_name_or_else_a_providers(make: Make) -> None:
+    world = make({"name": "groq"}, {"name": "b", "provider": "groq"}, {"name": "c", "provider": "openai"})
+    assert candidates(choice(world, "m", pin="groq")) == ["groq/m"], "the name comes first"
+    assert candidates(choice(world, "m", pin="openai")) == ["c/m"]
+    for pin in ("nobody", "mistral"):
+        assert refused(world, "m", pin=pin)[:2] == (400, "backend_not_found")
+    assert ("", "nobody") not in world.choices._routes
+
+
+def test_a_pin_may_name_what_is_not_public(make: Make) -> None:
+    world = make({"models": ["x", "y"]}, models={"chat": {"targets": [AT_A]}})
+    assert candidates(choice(world, "y", pin="a")) == ["a/y"]
+
+
 def test_a_surface_leaves_those_that_speak_it(make: Make) -> None:
     world = make({"provider": "openai"}, {})
     assert candidates(choice(world, "m", "messages")) == ["b/m"]
@@ -156,7 +172,29 @@ def test_names_that_clients_make_up_do_not_grow_the_memory(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_CHOICES", 5)
-    world = make({})
+    monkeypatch.setattr(module, "MAX_REFUSED", 5)
+    world = make({}, models={"m*": {"targets": [{"backend": "a"}]}})
     for at in range(30):
         choice(world, f"m{at}")
         assert len(world.choices.known()) <= 5
+        refused(world, f"n{at}")
+        assert len(world.choices._refused) <= 5
+
+
+def test_who_is_known_hears_of_its_backend_although_targets_were_forgotten(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Targets of names that clients made up are dropped in time: no choice may hold one that nobody tells anything."""
+    monkeypatch.setattr(board_module, "MAX_TARGETS", 10)
+    world = make({}, {})
+    choice(world, "popular")
+    choice(world, "popular", pin="a")
+    for at in range(40):
+        choice(world, f"m{at}")
+        assert len(world.board.targets()) <= 12
+    for _ in range(3):
+        world.board.backends["a"].checked(False, NOW)
+    for known in (world.choices.known(), world.choices.known("", "a")):
+        for one in known.values():
+            assert one.target is not None
+            assert not one.target.usable

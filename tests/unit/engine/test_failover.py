@@ -9,9 +9,17 @@ import pytest
 from tests.unit.engine.world import NOW, World, call, decoded, user
 from trunkline.engine.choices import Choice
 from trunkline.engine.failover import Failover, fields_of
-from trunkline.errors import CONTEXT_OVERFLOW, MAX_TOKENS_TOO_LARGE, SERVER_ERROR, Fault, Overflow
+from trunkline.errors import (
+    CONTEXT_OVERFLOW,
+    INVALID_REQUEST,
+    MAX_TOKENS_TOO_LARGE,
+    SERVER_ERROR,
+    UNFIT,
+    Fault,
+    Overflow,
+)
 from trunkline.routing.route import Pick
-from trunkline.routing.tries import Evict, Fallback, GiveUp, LowerMaxTokens, Next, Retry
+from trunkline.routing.tries import Evict, Fallback, GiveUp, LowerMaxTokens, Next, Retry, Wait
 from trunkline.wire.values import Call
 
 Make = Callable[..., World]
@@ -137,6 +145,40 @@ def test_a_lowered_limit_stays_while_the_same_target_is_repeated_and_turns_that_
     assert one.fields is not None
     assert decoded(one.fields)["max_tokens"] == 900
     assert len(decoded(one.fields)["messages"]) < len(LONG)
+
+
+def test_a_refusal_for_length_is_what_the_client_is_told_unless_it_is_its_own_fault(make: Make) -> None:
+    one = failover(make({}, {}, models=EVICTS), call(messages=user("only one")))
+    assert one.last_word(BROKEN) is BROKEN
+    long = too_long(1000, 500)
+    assert isinstance(one.after(long, NOW, probe=False), Fallback)
+    assert one.last_word(BROKEN) is long, "what came later came of it"
+    refusal = Fault(INVALID_REQUEST, "m")
+    assert one.last_word(refusal) is refusal
+
+
+def test_a_target_that_was_not_sent_the_request_has_no_last_word(make: Make) -> None:
+    one = failover(make({"max_retries": 0}, {}, models={"m": {"targets": [AT_A, AT_B]}}), call())
+    unfit = Fault(UNFIT, "a parameter")
+    assert one.last_word(unfit) is unfit
+    assert isinstance(one.after(BROKEN, NOW, probe=False), Next)
+    assert isinstance(one.after(unfit, NOW, probe=False), GiveUp)
+    assert one.last_word(unfit) is BROKEN
+
+
+def test_a_place_at_another_target_is_waited_for_unless_that_cannot_be(make: Make) -> None:
+    world = make({"max_retries": 0}, {"max_concurrency": 1}, models={"m": {"targets": [AT_A, AT_B]}})
+    world.board.target("b", "x").begin(NOW)
+    one = failover(world, call())
+    assert isinstance(one.after(BROKEN, NOW, probe=False), Wait)
+    assert isinstance(one.after(BROKEN, NOW, probe=False, waits=False), GiveUp)
+
+
+def test_a_limit_may_be_forgotten(make: Make) -> None:
+    one = failover(make({}, models={"m": {"targets": [AT_A]}}), call(messages=user("x"), max_tokens=900))
+    assert isinstance(one.after(no_room(1000, 400, 900), NOW, probe=False), LowerMaxTokens)
+    one.forget_limit()
+    assert one.fields is None
 
 
 def test_the_candidates_are_kept_as_they_were_when_the_first_attempt_failed(make: Make) -> None:

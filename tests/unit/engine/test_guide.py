@@ -68,16 +68,46 @@ def test_needs_are_what_the_request_brings() -> None:
     assert needs_of({}) == Needs()
 
 
+def test_only_what_somebody_lacks_is_looked_for() -> None:
+    picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x" * 900}}]}]
+    fields = raw(messages=picture, tools=[{}], response_format={"type": "json_schema"})
+    assert needs_of(fields, Needs()) == Needs()
+    assert needs_of(fields, Needs(tools=True)) == Needs(tools=True)
+    assert needs_of(fields, Needs(vision=True)) == Needs(vision=True)
+    assert needs_of(fields, Needs(json_schema=True)) == Needs(json_schema=True)
+    found = needs_of(fields, Needs(tokens=50))
+    assert found is not None
+    assert found.tokens > 50
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 9000}},
+        {"type": "image", "source": {"type": "base64", "data": "A" * 9000}},
+        {"type": "input_audio", "input_audio": {"data": "A" * 9000, "format": "wav"}},
+        {"type": "file", "file": {"file_data": "A" * 9000}},
+    ],
+)
+def test_of_pictures_and_sounds_the_size_says_nothing(part: dict[str, Any]) -> None:
+    needs = needs_of(raw(messages=[{"role": "user", "content": [part]}]), Needs(tokens=100))
+    assert needs is not None
+    assert needs.tokens == 0
+
+
 @given(
     st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=400),
     st.none() | st.integers(-10, 100_000) | st.text(max_size=3),
     st.sampled_from(["max_tokens", "max_completion_tokens", "max_output_tokens"]),
+    st.integers(1, 200),
 )
 def test_a_request_is_never_taken_for_longer_than_its_text_and_the_answers_limit(
-    text: str, limit: Any, name: str
+    text: str, limit: Any, name: str, window: int
 ) -> None:
     fields = raw(messages=[{"role": "user", "content": text}], **{name: limit})
-    needs = needs_of(fields)
+    needs = needs_of(fields, Needs(tokens=window))
     assert needs is not None
     answer = max(limit, 0) if isinstance(limit, int) else 0
-    assert answer <= needs.tokens <= answer + sum(map(len, fields.values())) / 4
+    assert needs.tokens <= answer + sum(map(len, fields.values())) / 4
+    assert needs.tokens == 0 or needs.tokens > window, "what fits everywhere is not worth a number"
+    assert needs.tokens >= answer or answer <= window

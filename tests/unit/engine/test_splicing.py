@@ -8,10 +8,10 @@ import pytest
 from tests.unit.engine.world import NOW, World, call, decoded, user
 from tests.unit.streams.answers import answer, chunk
 from trunkline.engine.choices import Choice
+from trunkline.engine.failover import Failover
 from trunkline.engine.splicing import Splicing, could_splice, named
 from trunkline.errors import CONTENT_FILTER, CUT, IDLE_TIMEOUT, INVALID_REQUEST, SERVER_ERROR, Fault
 from trunkline.routing.route import Pick
-from trunkline.routing.tries import Tries
 from trunkline.streams.continuation import Continuation
 from trunkline.streams.divergence import MOST_IN_ROW
 from trunkline.wire.values import Call
@@ -34,7 +34,10 @@ class Cut:
         assert isinstance(choice, Choice)
         pick = choice.route.first(world.rng, NOW, streamed=True)
         assert isinstance(pick, Pick)
-        self.tries = Tries(choice.route, pick, streamed=True, deadline=NOW + 100)
+        self.failover = Failover(
+            world.runtime, self.call, choice.route, pick, streamed=True, deadline=NOW + 100, needs=None
+        )
+        self.tries = self.failover.tries
         self.splicing = Splicing()
         for data in events or [chunk(role="assistant", content=""), chunk(content=TEXT)]:
             self.splicing.transcript.events(data)
@@ -42,7 +45,7 @@ class Cut:
     def begin(self, fault: Fault = BROKE_OFF) -> str:
         """Who is asked; "" nobody."""
         world = self.world
-        found = self.splicing.begin(world.runtime, self.call, world.upstreams, self.tries, fault)
+        found = self.splicing.begin(world.runtime, self.call, world.upstreams, self.failover, fault)
         return "" if found is None else found.candidate.target.backend.name
 
 
@@ -162,10 +165,10 @@ def test_a_target_that_takes_a_prefill_is_asked_for_the_rest_alone(make: Make) -
     assert asked["messages"] == [*user("hi"), {"role": "assistant", "content": TEXT}]
     assert asked["max_tokens"] == 49
     refusal = Fault(INVALID_REQUEST, "no prefill", status=400)
-    assert cut.splicing.restart(cut.tries, refusal) is cut.tries.pick
+    assert cut.splicing.restart(cut.failover, refusal) is cut.tries.pick
     assert not isinstance(cut.splicing.joint, Continuation)
     assert cut.splicing.fields is None, "the request as it was"
-    assert cut.splicing.restart(cut.tries, refusal) is None, "once"
+    assert cut.splicing.restart(cut.failover, refusal) is None, "once"
 
 
 @pytest.mark.parametrize(
@@ -180,14 +183,14 @@ def test_else_it_is_asked_from_the_start(
     assert cut.splicing.fields is None
     assert cut.splicing.joint is not None
     assert not isinstance(cut.splicing.joint, Continuation)
-    assert cut.splicing.restart(cut.tries, Fault(INVALID_REQUEST, "m")) is None
+    assert cut.splicing.restart(cut.failover, Fault(INVALID_REQUEST, "m")) is None
 
 
 @pytest.mark.parametrize("fault", [BROKE_OFF, Fault(CONTENT_FILTER, "m"), Fault(SERVER_ERROR, "m")])
 def test_only_a_refusal_leads_to_a_second_question(make: Make, fault: Fault) -> None:
     cut = Cut(make(CONTINUES, {"prefill": "plain"}, models=FALLS_BACK))
     assert cut.begin() == "b"
-    assert cut.splicing.restart(cut.tries, fault) is None
+    assert cut.splicing.restart(cut.failover, fault) is None
 
 
 def test_text_is_kept_only_where_it_could_be_of_use(make: Make) -> None:

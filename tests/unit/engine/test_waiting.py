@@ -37,6 +37,10 @@ class Caller:
         if free is not None:
             self.trial = free.targets[0].begin(0.0)
 
+    def place_missed(self) -> None:
+        """The queue only tells who is late (`expired`)."""
+        raise AssertionError
+
 
 class Passer(Caller):
     """Was woken, and does not want it any more."""
@@ -364,6 +368,9 @@ class ModelCaller:
 
     def __repr__(self) -> str:
         return f"<{self.number} {self.mood}>"
+
+    def place_missed(self) -> None:
+        raise AssertionError
 
     def take(self, state: BackendState) -> None:
         self.model.running.append(state.targets[0].begin(self.model.now))

@@ -251,7 +251,9 @@ def test_what_leads_on_is_what_another_target_or_another_size_may_mend() -> None
 def test_every_kind_has_a_row_that_makes_sense() -> None:
     assert list(TABLE) == list(KINDS.values())
     for kind, row in TABLE.items():
-        if kind.blame in (Blame.CLIENT, Blame.GATEWAY, Blame.CANCELLED):
+        if kind is errors.UNFIT:  # what this target refuses by its settings another may take
+            assert (row.again, row.next, row.counts, row.penalty) == ("no", True, "", False)
+        elif kind.blame in (Blame.CLIENT, Blame.GATEWAY, Blame.CANCELLED):
             assert (row.again, row.next, row.counts, row.penalty) == ("no", False, "", False), kind.name
         if kind.blame is Blame.BACKEND:
             assert (row.next, row.counts) == (True, "backend"), kind.name

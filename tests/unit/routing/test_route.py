@@ -98,11 +98,47 @@ def test_what_is_needed_leaves_out_those_that_lack_it_unless_all_do() -> None:
     assert one.choosy
     assert first(one) is blind
     assert first(one, needs=Needs(vision=True)) is seeing
-    assert first(route([blind]), needs=Needs(vision=True)) is blind
+    assert one.anyone(Needs(vision=True))
     assert not able(Needs(vision=True))(one.tiers[0].candidates[0])
     eject(seeing, 0.0)
     assert first(one, needs=Needs(vision=True)) is seeing
-    assert not route([seeing]).choosy
+    assert not route([seeing], [target("c")]).choosy
+
+
+def test_if_nobody_has_what_is_needed_that_is_no_reason() -> None:
+    blind, small = (
+        target("a", abilities=CapabilitySettings(vision=False)),
+        target("b", abilities=CapabilitySettings(context_window=5, vision=False)),
+    )
+    one = route([blind], [small])
+    assert not one.anyone(Needs(vision=True))
+    assert one.anyone(Needs(tokens=6))
+    assert not route([blind]).choosy, "with one target there is no choice"
+
+
+def test_what_is_worth_a_look_in_a_request_is_what_somebody_lacks() -> None:
+    kinds = [
+        CapabilitySettings(vision=False, context_window=50),
+        CapabilitySettings(tools=False, json_schema=True, context_window=20),
+        CapabilitySettings(),
+    ]
+    targets = [target(name, abilities=kind) for name, kind in zip("abc", kinds, strict=True)]
+    assert route(targets[:2], targets[2:]).lacks == Needs(tools=True, vision=True, tokens=20)
+    assert route(targets[2:]).lacks == Needs()
+
+
+def test_a_place_that_comes_free_is_better_than_who_is_ejected() -> None:
+    full, out = target("a", limit=1), target("b")
+    one = route([full], [out])
+    trial = full.begin(0.0)
+    eject(out, 0.0)
+    assert one.full(0.0)
+    assert not one.full(0.0, lambda candidate: candidate.target is out)
+    found = one.first(RNG, 0.0, streamed=True)
+    assert isinstance(found, Fault)
+    trial.end(None, 0.0)
+    assert not one.full(0.0)
+    assert first(one, 0.0) is full
 
 
 def test_another_is_anyone_who_could_be_asked() -> None:
@@ -115,6 +151,11 @@ def test_another_is_anyone_who_could_be_asked() -> None:
     eject(c, 0.0)
     assert not one.another(a, 1.0)
     assert not route([a]).another(a, 0.0)
+    two = route([target("d"), target("e"), target("f")])
+    d, e, f = (candidate.target for candidate in two.tiers[0].candidates)
+    assert two.another(d, 0.0, lambda candidate: candidate.target is e)
+    assert not two.another(e, 0.0, lambda candidate: candidate.target is e)
+    assert two.another(f, 0.0)
 
 
 @pytest.mark.parametrize("strategy", list(BALANCERS))
@@ -124,7 +165,9 @@ def test_plain_is_what_needs_no_watching(strategy: Strategy) -> None:
     assert one.plain() == (Pick(0, one.tiers[0].candidates[0]) if strategy == "priority" else None)
     assert a.counted == (strategy in ("least_busy", "latency"))
     assert route([target("l", limit=3)]).plain() is None
-    assert route([target("v", abilities=CapabilitySettings(vision=False))]).plain() is None
+    blind = target("v", abilities=CapabilitySettings(vision=False))
+    assert route([blind, target("w")]).plain() is None
+    assert route([blind]).plain() is not None, "there is nobody to choose"
 
 
 def test_plain_is_the_first_by_priority() -> None:

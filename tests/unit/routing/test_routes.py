@@ -5,7 +5,6 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from trunkline.routing import board as board_module
 from trunkline.routing import routes as module
 from trunkline.routing.board import Board
 from trunkline.routing.models import ModelSettings
@@ -91,12 +90,10 @@ def test_prices_come_from_outside() -> None:
 
 def test_names_that_clients_make_up_do_not_grow_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ROUTES", 5)
-    monkeypatch.setattr(board_module, "MAX_TARGETS", 20)
     one = routes(MODELS)
     for at in range(100):
         assert shape(one, f"gpt-{at}") == [[f"a/gpt-{at}"]]
         assert len(one._routes) <= 5
-        assert len(one._board.targets()) <= 20
 
 
 def test_where_a_backend_has_a_share_the_first_picks_of_listed_models_are_divided() -> None:
