@@ -10,6 +10,7 @@ from trunkline import __version__
 from trunkline.cli.check import check
 from trunkline.cli.config import config
 from trunkline.cli.doctor import doctor
+from trunkline.cli.explain import explain
 from trunkline.cli.providers import providers
 from trunkline.cli.serve import serve
 from trunkline.cli.sim import sim
@@ -50,7 +51,7 @@ def demo(port: int) -> None:
     sys.exit(run(port))
 
 
-for verb in (serve, check, doctor, sim, demo, providers, config):
+for verb in (serve, check, doctor, explain, sim, demo, providers, config):
     # In full: left to itself, click cuts what it lists to one line.
     verb.short_help = verb.help
     app.add_command(verb)

@@ -76,7 +76,7 @@ AGAINST = {
 """By what speaks against a candidate."""
 
 STRATEGIES: dict[Strategy, str] = {
-    "priority": "first in order",
+    "priority": "first",
     "round_robin": "its turn",
     "weighted": "its turn by weight",
     "least_busy": "the least calls under way for its weight; chance decides among equals",

@@ -7,7 +7,7 @@ are over end.
 
 import msgspec
 
-from trunkline.routing.balancers.base import Allowed
+from trunkline.routing.models import Strategy
 from trunkline.routing.needs import Needs, lack
 from trunkline.routing.route import Pick, Route, able
 from trunkline.routing.target import Reason, Target
@@ -24,7 +24,7 @@ class Considered(msgspec.Struct, frozen=True, gc=False):
 
     tier: int
     model: str
-    strategy: str
+    strategy: Strategy
     backend: str
     target: str
     score: float | None
@@ -75,17 +75,11 @@ def decide(
 
 
 def foremost(route: Route, now: float, *, streamed: bool, needs: Needs | None = None) -> Pick | None:
-    """Who would be asked first, without taking its turn; None: nobody can be asked now.
+    """Who `Route.first` would ask, without taking its turn; None: nobody can be asked now.
 
     Where chance has a part (`latency`, `least_busy`) it is the one that looks best; the draw may take another.
     """
-    picked = None
-    if needs is not None and route.choosy:
-        picked = _foremost(route, now, streamed, able(needs))
-    return picked or _foremost(route, now, streamed, None)
-
-
-def _foremost(route: Route, now: float, streamed: bool, allowed: Allowed | None) -> Pick | None:
+    allowed = None if needs is None else able(needs)
     for tier, pool in enumerate(route.tiers):
         balancer = pool.streams if streamed else pool.whole
         fitting = [one for one in pool.candidates if allowed is None or allowed(one)]
@@ -95,4 +89,5 @@ def _foremost(route: Route, now: float, streamed: bool, allowed: Allowed | None)
         slow = next((one for one in fitting if one.target.why(now) is Reason.SLOW), None)
         if slow is not None:
             return Pick(tier, slow)
-    return route.busy(now, allowed) or route.last_resort(now, allowed)
+    found = route.busy(now, allowed)
+    return found if found or route.full(now, allowed) else route.last_resort(now, allowed)

@@ -67,6 +67,7 @@ def test_help_lists_the_verbs_in_their_order_and_in_full(capsys: pytest.CaptureF
         "check Check the configuration; exit code 2 if it has errors. "
         "doctor Examine each backend, or one, step by step; exit code 1 if something failed, 2 for a wrong "
         "configuration. "
+        "explain Tell why a call went where it went: the one of this id (x-request-id), or the last one. "
         "sim Run an OpenAI-compatible upstream with deterministic answers and faults on request. "
         "demo Run a small real model with the gateway in front (downloads 130 MB once). "
         "providers List the providers: what they are called, where they are, which variable holds their key. "

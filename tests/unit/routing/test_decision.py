@@ -78,7 +78,7 @@ def test_the_foremost_is_the_one_that_is_picked(
             each.failed(fault(RATE_LIMIT, retry_after=float(9 - at)), 0.0, 0.0)
         for _ in range(at if strategy in ("least_busy", "latency") else 0):
             each.begin(0.0)
-    needs = Needs(tools=True) if tools else None
+    needs = Needs(tools=True) if tools and one.anyone(Needs(tools=True)) else None
     for _ in range(calls):
         one.first(Random(1), 1.0, streamed=streamed, needs=needs)
     expected = foremost(one, 1.0, streamed=streamed, needs=needs)
@@ -98,3 +98,6 @@ def test_a_slow_one_is_foremost_where_no_other_is_sound_and_a_full_one_never() -
     assert found is not None
     assert (found.tier, found.candidate.target) == (1, slow)
     assert foremost(route([full]), 1.0, streamed=True) is None
+    ejected = target("c")
+    eject(ejected, 1.0)
+    assert foremost(route([full, ejected]), 1.0, streamed=True) is None, "a place that comes free is better"

@@ -71,3 +71,20 @@ class LocalRequest:
             )
         self._sink.respond(reply.status, reply.block + self._block, reply.body)
         self._sink.done()
+
+
+class LocalBodyRequest(LocalRequest):
+    """The same for a request whose body matters."""
+
+    whole = True
+
+    def __init__(
+        self, sink: _Sink, answer: Callable[[bytes], Coroutine[Any, Any, Reply]], block: bytes
+    ) -> None:
+        super().__init__(sink, lambda: answer(self._body), block)
+        self._body = b""
+
+    def on_request(self, body: bytes, connection: object) -> None:
+        """The whole body."""
+        self._body = body
+        self.on_piece(b"", True, connection)

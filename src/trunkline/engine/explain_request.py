@@ -1,0 +1,192 @@
+"""What would happen to a request now: no backend is asked, no turn and no probe is taken.
+
+Owns the way of a request from its body to the target that would be asked first, told and not gone. Does not own the
+steps, which are those of a call: rules and router (guide.py, router.py), candidates (choices.py, routing/decision.py),
+the changes of the body (shaping.py). An operator's own router is asked as for a call.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from trunkline.engine.choices import Choice
+from trunkline.engine.explain_words import first_words
+from trunkline.engine.guide import Led, needs_of, view_of
+from trunkline.engine.request_view import RequestView
+from trunkline.engine.runtime import Runtime
+from trunkline.engine.shaping import shape
+from trunkline.errors import MODEL_NOT_ALLOWED, Fault
+from trunkline.policy.keys import ANONYMOUS, Key
+from trunkline.routing.decision import Considered, decide, foremost
+from trunkline.routing.needs import Needs
+from trunkline.routing.route import Pick
+from trunkline.wire.call import ParsedBody
+from trunkline.wire.values import SSE_SURFACES, Call
+
+_BY_CHANCE = frozenset(("latency", "least_busy"))
+NEEDS = {"responses": "responses", "messages": "messages"}
+"""What a backend must speak beside chat completions, by surface."""
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """A request to explain: its body, and what comes with it. `path`: the gateway's own."""
+
+    parsed: ParsedBody
+    surface: str = "chat"
+    path: bytes = b"/v1/chat/completions"
+    headers: Mapping[bytes, bytes] = {}
+    key: Key = ANONYMOUS
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """What the client would get at once."""
+
+    status: int
+    code: str
+    message: str
+
+
+class First(msgspec.Struct, frozen=True, kw_only=True):
+    """Who would be asked. `target`: the model's name there; `by_chance`: a draw may take another one.
+
+    `changes`: what would be changed in the request for it, in words.
+    """
+
+    tier: int
+    model: str
+    backend: str
+    target: str
+    why: str
+    by_chance: bool
+    changes: tuple[str, ...]
+
+
+class RequestTold(msgspec.Struct, frozen=True, kw_only=True):
+    """What would happen. `led`: what leads to the model `route`; `needs`: what is asked of a model."""
+
+    model: str
+    surface: str
+    key: str
+    led: str = ""
+    route: str = ""
+    pin: str = ""
+    needs: Needs | None = None
+    candidates: tuple[Considered, ...] = ()
+    first: First | None = None
+    refused: Refused | None = None
+
+
+async def explain_request(runtime: Runtime, asked: Asked) -> RequestTold:
+    """Tell it."""
+    parsed, key, surface = asked.parsed, asked.key, asked.surface
+    told = RequestTold(model=parsed.model, surface=surface, key=key.name)
+    pin = asked.headers.get(b"x-trunkline-backend", b"").decode("latin-1")
+    fault = _not_allowed(parsed, key, pin)
+    if fault is not None:
+        return _refused(told, fault)
+    led = await _led(runtime, asked)
+    pin = led.pin or pin
+    told = msgspec.structs.replace(told, led=led.by, pin=pin, route=led.model)
+    choice = _choice(runtime, led.model, surface, pin)
+    if isinstance(choice, Fault):
+        return _refused(told, choice)
+    needs = needs_of(parsed.fields, choice.route.lacks) if choice.reads else None
+    if needs is not None and not choice.route.anyone(needs):
+        needs = None  # nobody is left out for what everybody lacks
+    now = runtime.clock.read()
+    streamed = parsed.stream and surface in SSE_SURFACES
+    decision = decide(choice.route, now, streamed=streamed, needs=needs)
+    told = msgspec.structs.replace(told, needs=needs, candidates=decision.candidates)
+    pick = foremost(choice.route, now, streamed=streamed, needs=needs)
+    if pick is None:
+        return _refused(told, choice.route.nobody(now))
+    changes = _changes(choice, asked, pick)
+    if isinstance(changes, Fault):
+        return _refused(told, changes)
+    return msgspec.structs.replace(told, first=_first(told, choice, pick, changes))
+
+
+def _refused(told: RequestTold, fault: Fault) -> RequestTold:
+    refused = Refused(fault.http_status, fault.error_code, fault.message)
+    return msgspec.structs.replace(told, refused=refused)
+
+
+def _not_allowed(parsed: ParsedBody, key: Key, pin: str) -> Fault | None:
+    if pin and not key.pin:
+        message = f"the key `{key.name}` may not choose the backend (x-trunkline-backend)"
+        return Fault(MODEL_NOT_ALLOWED, message, code="backend_not_allowed")
+    if not key.allows(parsed.model):
+        return Fault(MODEL_NOT_ALLOWED, f"the key `{key.name}` may not use the model `{parsed.model[:100]}`")
+    return None
+
+
+async def _led(runtime: Runtime, asked: Asked) -> Led:
+    parsed, key = asked.parsed, asked.key
+    view = view_of(parsed.fields, stream=parsed.stream, headers=asked.headers, key=key.name, tags=key.tags)
+    if runtime.router is not None and parsed.fields is not None:
+        found = await runtime.router.choose(RequestView.of(parsed.model, view, parsed.fields))
+        if found is not None:
+            led = (
+                Led(found, "router")
+                if isinstance(found, str)
+                else Led(found.model, "router", found.backend_or_provider)
+            )
+            if not isinstance(_choice(runtime, led.model, asked.surface, led.pin), Fault):
+                return led
+    return runtime.guide.lead(parsed.model, view)
+
+
+def _choice(runtime: Runtime, model: str, surface: str, pin: str) -> Choice | Fault:
+    # Not `runtime.choose`: that asks backends for their lists where it finds nobody.
+    return runtime.choices.find(model, NEEDS.get(surface, ""), pin)
+
+
+def _changes(choice: Choice, asked: Asked, pick: Pick) -> tuple[str, ...] | Fault:
+    parsed, target = asked.parsed, pick.candidate.target
+    call = Call(
+        request_id=b"",
+        surface=asked.surface,
+        method=b"POST",
+        target=asked.path,
+        headers=[],
+        body=parsed.body,
+        key=asked.key.name,
+        model=parsed.model,
+        stream=parsed.stream,
+        include_usage=parsed.include_usage,
+        length=None,
+        extra=b"",
+        starts={},
+        fields=parsed.fields,
+    )
+    shaped = shape(choice.upstreams[target.backend.name], call, parsed.fields or {}, target.model)
+    if isinstance(shaped, Fault):
+        return shaped
+    renamed = parsed.model and target.model and target.model != parsed.model
+    return (*((f"`model` is `{target.model}` there",) if renamed else ()), *shaped[1])
+
+
+def _first(told: RequestTold, choice: Choice, pick: Pick, changes: tuple[str, ...]) -> First:
+    picks = [*choice.route.candidates()]
+    place = next(
+        one
+        for one, other in zip(told.candidates, picks, strict=True)
+        if other.tier == pick.tier and other.candidate is pick.candidate
+    )
+    passed = [
+        f"{one.backend} ({one.against})"
+        for one in told.candidates
+        if one.against and one is not place and one.tier <= place.tier
+    ]
+    rivals = [one for one in told.candidates if one.tier == place.tier and not one.against]
+    target = pick.candidate.target
+    against = place.against or (target.standing.reason if not target.usable else "")  # a probe is let through
+    return First(
+        tier=pick.tier,
+        model=place.model,
+        backend=target.backend.name,
+        target=target.model,
+        why=first_words(place.strategy, place.model, against, passed, own=pick.tier == 0),
+        by_chance=place.strategy in _BY_CHANCE and len(rivals) > 1,
+        changes=changes,
+    )
