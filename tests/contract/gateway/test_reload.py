@@ -1,6 +1,8 @@
 """Another configuration while calls are running: what is under way ends as it began, what comes is new."""
 
 import asyncio
+import sys
+from pathlib import Path
 from typing import Any
 
 from msgspec import structs
@@ -265,3 +267,28 @@ def refusal(world: World, settings: Settings) -> str:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told
         return str(error)
     return ""
+
+
+@on_both_loops
+async def test_a_request_that_waits_for_the_router_of_before_gets_its_answer(tmp_path: Path) -> None:
+    module = tmp_path / "reloaded_router.py"
+    old = "import asyncio\nfree = asyncio.Event()\nasked = []\n"
+    old += "async def choose(view):\n    asked.append(1)\n    await free.wait()\n    return 'sim-small'\n"
+    async with running() as world:
+        module.write_text(old)
+        router = {"router": "reloaded_router:choose", "router_timeout": 20.0, "config_dir": str(tmp_path)}
+        reload(world, **router)
+        before: Any = sys.modules["reloaded_router"]
+        client = await world.open()
+        client.send(chat("auto"))
+        while not before.asked:
+            await asyncio.sleep(0.005)
+        module.write_text("def choose(view):\n    return 'sim-large'\n# longer, so that it is read\n")
+        reload(world, **router)
+        assert (await world.ask(chat("auto"))).status == 200
+        assert world.seen.model == "sim-large"
+        before.free.set()
+        assert (await client.answer()).status == 200
+        assert world.seen.model == "sim-small"
+        reload(world, router=None)
+        assert (await world.ask(chat("sim-embed"))).headers["x-trunkline-model"] == "sim-embed"
