@@ -17,6 +17,9 @@ def target(url: str, total: str) -> object:
         "url": url,
         "forward_authorization": "true",
         "timeouts": {"total": total},
+        # What a client pays for it repeats itself, or not.
+        "max_retries": "0",
+        "on_cut": "error",
     }
 
 

@@ -17,7 +17,7 @@ from trunkline.routing.retry import MAX_ATTEMPTS, next_step
 from trunkline.routing.retry_budget import RetryBudget
 from trunkline.routing.route import Pick, Route
 from trunkline.routing.target import RetryPolicy, Target
-from trunkline.routing.tries import Evict, Fallback, GiveUp, Next, Retry, Step, Tries
+from trunkline.routing.tries import Evict, Fallback, GiveUp, Next, Retry, Step, Tries, Wait
 
 HALF = Draws(0.5)
 
@@ -201,6 +201,29 @@ def test_busy_ones_are_tried_before_a_repeat_of_what_cannot_be_reached() -> None
     a, b = targets("ab")
     b.failed(fault(E429, retry_after=60.0), 0.0, 0.0)
     assert Play(route([a, b])).run([CONNECT] * 2) == "bR"
+
+
+def test_a_place_at_another_target_comes_after_all_that_can_be_asked_and_before_the_last_resort() -> None:
+    a, b, c, d = target("a"), target("b"), target("c", limit=1), target("d")
+    c.begin(0.0)
+    eject(d, 0.0)
+    for tried in (a, b):
+        tried.backend.retry = RetryPolicy(0)
+    play = Play(route([a, b, c], [d]))
+    assert play.run([E500]) == "b"
+    assert isinstance(play.fail(E500), Wait)
+    step = next_step(play.tries, fault(E500), 0.0, HALF, play.budget, 0, waits=False)
+    assert isinstance(step, Fallback)
+    assert step.pick.candidate.target is d
+
+
+def test_nobody_waits_for_a_place_where_the_request_was_tried_or_does_not_fit() -> None:
+    a, b = targets("ab", RetryPolicy(0))
+    a.backend.limit = 1
+    play = Play(route([a, b]))
+    assert play.run([E500]) == "b"
+    a.begin(0.0)
+    assert isinstance(play.fail(E500), GiveUp)
 
 
 def test_a_missing_model_may_be_loading_where_that_is_so() -> None:
