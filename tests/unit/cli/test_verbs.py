@@ -11,6 +11,7 @@ from trunkline.cli.main import main
 from trunkline.config.model import Settings
 from trunkline.errors import ConfigError
 from trunkline.gateway import app
+from trunkline.gateway.reload import Source
 from trunkline.simulator import app as simulator
 
 GOOD = "backends: [{name: a, url: 'http://h'}]\n"
@@ -27,7 +28,8 @@ def _empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     given: list[Settings] = []
 
-    def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
+    def serve(settings: Settings, *, announce: Callable[[str], None], source: Source) -> int:
+        assert source.read().settings == settings, "what is read again is what was read"
         given.append(settings)
         announce("ready")
         return 3
@@ -132,8 +134,8 @@ def test_a_wrong_configuration_is_said_without_a_trace(
 def test_what_the_gateway_finds_wrong_is_said_likewise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def serve(_: Settings, *, announce: Callable[[str], None]) -> int:
-        del announce
+    def serve(_: Settings, *, announce: Callable[[str], None], source: Source) -> int:
+        del announce, source
         raise ConfigError("server.port: 80 is taken")
 
     monkeypatch.setattr(app, "serve", serve)
@@ -145,8 +147,8 @@ def test_what_the_gateway_finds_wrong_is_said_likewise(
 def test_ctrl_c_before_the_gateway_takes_over_ends_as_shells_expect(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def serve(_: Settings, *, announce: Callable[[str], None]) -> int:
-        del announce
+    def serve(_: Settings, *, announce: Callable[[str], None], source: Source) -> int:
+        del announce, source
         raise KeyboardInterrupt
 
     monkeypatch.setattr(app, "serve", serve)
