@@ -397,9 +397,7 @@ class Exchange(Succession):
         runtime, route = self._runtime, self._choice.route
         if pick is not None and pick.tier:
             runtime.observe_fallback(route.pool(pick.tier).name)
-        if failover is None:
-            return self._choice
-        origin = origin_of(self._choice, failover, self._splicing)
-        if origin.spliced is not None:
+        origin = origin_of(self._choice, self._needs, failover, self._splicing)
+        if isinstance(origin, Origin) and origin.spliced is not None:
             runtime.observe_splice(origin.spliced.outcome)
         return origin

@@ -4,8 +4,8 @@ Owns the explanation, made when somebody asks from the call's record, from how i
 log of what spoke against targets (routing/changes.py). Does not own the words (explain_words.py) nor what would happen
 to a request now (explain_request.py). Nothing here runs while a call does.
 
-What is not known any more is said to be so: scores of strategies that watch loads are those of the moment in which
-they were computed, and `scores` says which one that is.
+What is not known any more is said to be so: scores of strategies that watch loads or take turns are those of now, and
+`scores` says so.
 """
 
 import time
@@ -20,12 +20,11 @@ from trunkline.engine.origin import Origin, Spliced
 from trunkline.engine.runtime import Runtime
 from trunkline.policy.record import UsageRecord
 from trunkline.routing.decision import Considered, decide
-from trunkline.routing.target import Reason
+from trunkline.routing.needs import lack
 from trunkline.wire.usage import Usage
 from trunkline.wire.values import SSE_SURFACES
 
 UNKNOWN = "not known any more"
-_STATES = frozenset((*map(str, Reason), "tried", ""))
 _STILL = frozenset(("priority", "cost"))  # strategies whose scores do not change
 
 
@@ -48,8 +47,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 class CallTold(msgspec.Struct, frozen=True, kw_only=True):
     """One call. `head_after`: seconds until status and headers were sent, None if they never were.
 
-    `led`: what led it to the model `route`; `pin`: the only backend that might be asked; `scores`: when those of the
-    candidates were computed. `ending`: what the client got, in words; `remarks`: what is to be known about all this.
+    `led`: what led it to the model `route`; `pin`: the only backend or provider that might be asked; `scores`: "now"
+    where those of the candidates are not those of the call. `ending`: what the client got, in words; `remarks`: what is
+    to be known about all this.
     """
 
     id: str
@@ -70,7 +70,7 @@ class CallTold(msgspec.Struct, frozen=True, kw_only=True):
     route: str
     pin: str
     candidates: tuple[Considered, ...]
-    scores: Literal["now", "at the first failure", ""]
+    scores: Literal["now", ""]
     attempts: tuple[AttemptTold, ...]
     evicted: str
     spliced: Spliced | None
@@ -116,9 +116,6 @@ def _told(runtime: Runtime, record: UsageRecord, origin: Choice | Origin | None)
     spliced = origin.spliced if isinstance(origin, Origin) else None
     candidates, remarks = _candidates(runtime, record, origin)
     route = None if choice is None else choice.route
-    scores: Literal["now", "at the first failure", ""] = ""
-    if any(one.strategy not in _STILL for one in candidates):
-        scores = "at the first failure" if isinstance(origin, Origin) else "now"
     return CallTold(
         id=record.request_id,
         at=_utc(time.time() - (now - record.started)),
@@ -138,7 +135,7 @@ def _told(runtime: Runtime, record: UsageRecord, origin: Choice | Origin | None)
         route="" if route is None else route.name,
         pin="" if choice is None else choice.pin,
         candidates=candidates,
-        scores=scores,
+        scores="now" if any(one.strategy not in _STILL for one in candidates) else "",
         attempts=attempts_told(record, choice, candidates, spliced),
         evicted=origin.evicted if isinstance(origin, Origin) else "",
         spliced=spliced,
@@ -157,24 +154,19 @@ def _candidates(
     remarks: list[str] = []
     if not runtime.choices.made(choice):
         remarks.append("the configuration has been reloaded since; the candidates are those of the old one")
-    if isinstance(origin, Origin):
-        decision = origin.decision
-    else:
-        streamed = record.streamed and record.surface in SSE_SURFACES
-        decision = decide(choice.route, runtime.clock.now, streamed=streamed)
-        if choice.reads:
-            remarks.append("what the request needed of a model is not kept of calls that went well at once")
-    known = True
+    then = runtime.board.against(record.started)
+    if then is None:
+        remarks.append("what spoke against the candidates then is not known any more")
+    streamed = record.streamed and record.surface in SSE_SURFACES
+    needs = origin.needs if isinstance(origin, Origin) else None
+    decision = decide(choice.route, runtime.clock.now, streamed=streamed, needs=needs)
     found: list[Considered] = []
     for one, pick in zip(decision.candidates, choice.route.candidates(), strict=True):
-        against = one.against
-        if against in _STATES:  # what a model cannot do was so before
-            then = runtime.board.against(pick.candidate.target, record.started)
-            known = then is not None
-            against = UNKNOWN if then is None else then
+        target = pick.candidate.target
+        against = UNKNOWN if then is None else then(target)
+        if not against and needs is not None:
+            against = lack(target.abilities, needs) or ""
         found.append(msgspec.structs.replace(one, against=against))
-    if not known:
-        remarks.append("what spoke against the candidates then is not known any more")
     return tuple(found), tuple(remarks)
 
 

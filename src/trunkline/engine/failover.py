@@ -12,7 +12,6 @@ from trunkline.engine.recording import CHARS_PER_TOKEN
 from trunkline.errors import UNFIT, Blame, Fault, Overflow
 from trunkline.policy.eviction import Eviction, evict, render
 from trunkline.policy.overflow_recovery import lower_limit, tokens_to_free
-from trunkline.routing.decision import Decision, decide
 from trunkline.routing.faults import OVERFLOWS
 from trunkline.routing.needs import Needs
 from trunkline.routing.retry import next_step
@@ -52,8 +51,6 @@ class Failover:
         self._overflow: Fault | None = None
         self.note = ""
         """What the last step changed in the request, in words."""
-        self.decision: Decision = decide(route, runtime.clock.now, streamed=streamed, needs=needs)
-        """The candidates as they were when the first attempt failed."""
         self.spent = False
         """Whether the retry budget refused a repeat."""
 

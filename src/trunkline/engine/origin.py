@@ -1,14 +1,15 @@
 """How a finished call came about, kept beside its record: what explain.py needs and nothing else can tell.
 
 Owns the values. A call that was answered at once leaves its `Choice`, which exists anyway, and nothing is computed for
-it; one whose first attempt failed leaves an `Origin`.
+it; one of which an attempt failed, or whose needs decided who was asked, leaves an `Origin`. The candidates are no
+part of either: there may be a thousand, and what spoke against them then is known from the log of changes.
 """
 
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from trunkline.routing.decision import Decision
+from trunkline.routing.needs import Needs
 
 if TYPE_CHECKING:
     from trunkline.engine.choices import Choice
@@ -38,22 +39,26 @@ class Spliced(msgspec.Struct, frozen=True, gc=False):
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
-    """A call of which an attempt failed. `decision`: the candidates when the first one had.
+    """A call that left more than its choice. `needs`: of a target, where they decided who was asked.
 
     `evicted`: turns that were left out of the request, as `x-trunkline-evicted` says it. `spent`: the retry budget
     refused a repeat.
     """
 
     choice: "Choice"
-    decision: Decision
-    evicted: str
-    spent: bool
-    spliced: Spliced | None
+    needs: Needs | None
+    evicted: str = ""
+    spent: bool = False
+    spliced: Spliced | None = None
 
 
-def origin_of(choice: "Choice", failover: "Failover", splicing: "Splicing | None") -> Origin:
+def origin_of(
+    choice: "Choice", needs: Needs | None, failover: "Failover | None", splicing: "Splicing | None"
+) -> "Choice | Origin":
     """What is kept of a call that has ended."""
-    return Origin(choice, failover.decision, failover.evicted.decode(), failover.spent, _spliced(splicing))
+    if failover is None:
+        return choice if needs is None else Origin(choice, needs)
+    return Origin(choice, needs, failover.evicted.decode(), failover.spent, _spliced(splicing))
 
 
 def _spliced(splicing: "Splicing | None") -> Spliced | None:

@@ -76,12 +76,12 @@ class Board:
             )
         return found
 
-    def against(self, target: Target, moment: float) -> str | None:
-        """What spoke against a target at a moment that is past, "" nothing; None: that is not known any more."""
-        if not self.changes.reach(moment):
+    def against(self, moment: float) -> Callable[[Target], str] | None:
+        """What tells of a target what spoke against it at a moment that is past, "" nothing; None: it is not known."""
+        before = self.changes.before(moment)
+        if before is None:
             return None
-        standing = self.changes.before(target.backend.name, target.model, moment)
-        return (target.standing if standing is None else standing).at(moment)
+        return lambda target: before.get((target.backend.name, target.model), target.standing).at(moment)
 
     def learn(self, backend: str) -> None:
         """What is known of a backend's models has changed; routes must be made anew afterwards."""

@@ -64,13 +64,12 @@ class Changes:
             self._since = log[0].at
         log.append(change)
 
-    def reach(self, moment: float) -> bool:
-        """Whether everything since that moment is known."""
-        return moment > self._since
-
-    def before(self, backend: str, model: str, moment: float) -> Standing | None:
-        """What held at a moment, if it has changed since."""
+    def before(self, moment: float) -> dict[tuple[str, str], Standing] | None:
+        """What held at a moment, by backend and model, where it has changed since; None: that is not known any more."""
+        if moment <= self._since:
+            return None
+        found: dict[tuple[str, str], Standing] = {}
         for change in self._log:
-            if change.at >= moment and change.model == model and change.backend == backend:
-                return change.before
-        return None
+            if change.at >= moment:
+                found.setdefault((change.backend, change.model), change.before)
+        return found

@@ -13,6 +13,7 @@ from tests.failover.harness import OK, named, on_both_loops, pair, running
 from trunkline.config.load import load
 from trunkline.engine.choices import Choice
 from trunkline.engine.runtime import RECORDS
+from trunkline.routing.changes import KEPT
 
 FAILING = named("status=500")
 TWO = {"one": "max_retries: 0", "two": ""}
@@ -216,7 +217,79 @@ async def test_a_strategy_that_watches_loads_says_when_its_scores_were_computed(
         assert whys(found) == ["the better of two drawn by chance in `m`"]
         assert {type(one["score"]) for one in found["candidates"]} == {float}
         await world.call("n")
-        assert (await told(world))["scores"] == "at the first failure"
+        assert (await told(world))["scores"] == "now"
+
+
+@on_both_loops
+async def test_what_a_target_lacked_for_a_request(tmp_path: Path) -> None:
+    models = f"models: {{m: {{targets: [{{backend: one, model: {OK}}}, {{backend: two, model: {OK}}}]}}}}"
+    backends = {"one": "capabilities: {'*': {tools: false}}", "two": ""}
+    async with running(tmp_path, models, backends=backends) as world:
+        tool: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": {}}}
+        await world.call("m", stream=False, tools=[tool])
+        found = await told(world)
+        assert states(found) == [("one", "no tools"), ("two", "")]
+        assert whys(found) == ["first in `m`; passed over: one (no tools)"]
+        await world.call("m", stream=False)
+        assert states(await told(world)) == [("one", ""), ("two", "")]
+
+
+@on_both_loops
+async def test_a_call_that_waited_for_a_place(tmp_path: Path) -> None:
+    slow = named("delay_head=0.1")
+    models = f"models: {{m: {{targets: [{{backend: sim, model: '{slow}'}}]}}}}"
+    async with running(tmp_path, models, backends={"sim": "max_concurrency: 1"}) as world:
+        await asyncio.gather(*(world.call("m", stream=False) for _ in range(2)))
+        found = await told(world)
+        assert states(found) == [("sim", "full")]
+        assert whys(found)[0].startswith("a place came free in `m`; it waited ")
+
+
+@on_both_loops
+async def test_a_client_that_left_and_a_time_that_is_too_long_ago(tmp_path: Path) -> None:
+    slow = named("delay_head=5")
+    models = f"models: {{m: {{targets: [{{backend: sim, model: '{slow}'}}]}}}}"
+    async with running(tmp_path, models) as world:
+        _, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(request("m", stream=False))
+        await world.arrived(slow)
+        writer.transport.abort()
+        found = await told(world)
+        assert (found["status"], found["fault"]) == (499, "client_gone")
+        assert found["ending"].startswith("the client left after ")
+        (target,) = [one for one in world.gateway.runtime.board.targets() if one.model == slow]
+        now = world.gateway.runtime.clock.read()
+        for at in range(KEPT + 1):
+            target.backend.drain(at % 2 == 0, now)
+        target.backend.drain(False, now)
+        found = await told(world)
+        assert states(found) == [("sim", "not known any more")]
+        assert found["remarks"] == ["what spoke against the candidates then is not known any more"]
+
+
+@on_both_loops
+async def test_when_the_retry_budget_is_used_up(tmp_path: Path) -> None:
+    models = f"models: {{m: {{targets: [{{backend: sim, model: '{FAILING}'}}]}}}}"
+    async with running(tmp_path, models) as world:
+        runtime = world.gateway.runtime
+        while runtime.retries.take(runtime.clock.now, runtime.requests):
+            pass
+        await world.call("m", stream=False)
+        assert (await told(world))["ending"].endswith("; the retry budget was used up")
+
+
+@on_both_loops
+async def test_nobody_could_take_it(tmp_path: Path) -> None:
+    models = f"models: {{m: {{targets: [{{backend: sim, model: {OK}}}]}}}}"
+    async with running(tmp_path, models, backends={"sim": "max_concurrency: 1, max_queue: 0"}) as world:
+        (state,) = world.gateway.runtime.board.backends.values()
+        await world.call("m", stream=False)
+        trial = state.targets[0].begin(world.gateway.runtime.clock.read())
+        assert (await world.call("m", stream=False)).status == 503
+        found = await told(world)
+        assert found["attempts"] == []
+        assert found["ending"].endswith("; sim is full: as many calls as `max_concurrency` allows")
+        trial.end(None, world.gateway.runtime.clock.read())
 
 
 @on_both_loops

@@ -179,11 +179,3 @@ def test_a_limit_may_be_forgotten(make: Make) -> None:
     assert isinstance(one.after(no_room(1000, 400, 900), NOW, probe=False), LowerMaxTokens)
     one.forget_limit()
     assert one.fields is None
-
-
-def test_the_candidates_are_kept_as_they_were_when_the_first_attempt_failed(make: Make) -> None:
-    world = make({}, {}, models=EVICTS)
-    world.board.backends["b"].drain(True, NOW)
-    one = failover(world, call(messages=LONG))
-    world.board.backends["b"].drain(False, NOW)
-    assert [(c.backend, c.against) for c in one.decision.candidates] == [("a", ""), ("b", "draining")]

@@ -8,7 +8,7 @@ from trunkline.routing.backend import CapabilitySettings
 from trunkline.routing.board import Board
 from trunkline.routing.breaker import BreakerSettings
 from trunkline.routing.changes import KEPT
-from trunkline.routing.target import UNKNOWN, BackendState
+from trunkline.routing.target import UNKNOWN, BackendState, Target
 
 
 def board(*names: str) -> Board:
@@ -80,16 +80,21 @@ def test_it_forgets_what_is_not_worth_remembering(monkeypatch: pytest.MonkeyPatc
     assert one.target("a", "0") is not quiet
 
 
+def against(one: Board, target: Target, moment: float) -> str | None:
+    then = one.against(moment)
+    return None if then is None else then(target)
+
+
 def test_what_spoke_against_a_target_is_known_afterwards() -> None:
     one = board("a")
     found = one.target("a", "m")
-    assert one.against(found, 0.0) == ""
+    assert against(one, found, 0.0) == ""
     eject(found, 10.0)
-    assert [one.against(found, moment) for moment in (9.0, 12.0, 16.0)] == ["", "ejected", "probing"]
+    assert [against(one, found, moment) for moment in (9.0, 12.0, 16.0)] == ["", "ejected", "probing"]
     assert found.why(16.0) is None  # somebody asks: it is half open now
     found.begin(16.0).end(None, 17.0)
     moments = (9.0, 12.0, 15.5, 16.5, 17.5)
-    assert [one.against(found, moment) for moment in moments] == ["", "ejected", "probing", "probing", ""]
+    assert [against(one, found, moment) for moment in moments] == ["", "ejected", "probing", "probing", ""]
 
 
 def test_what_is_too_long_ago_is_not_known() -> None:
@@ -97,6 +102,6 @@ def test_what_is_too_long_ago_is_not_known() -> None:
     found = one.target("a", "m")
     for at in range(KEPT + 1):
         found.backend.drain(at % 2 == 0, float(at))
-    assert one.against(found, -1.0) is None
-    assert one.against(found, KEPT - 0.5) == ""
-    assert one.against(found, KEPT + 0.5) == "draining"
+    assert against(one, found, -1.0) is None
+    assert against(one, found, KEPT - 0.5) == ""
+    assert against(one, found, KEPT + 0.5) == "draining"

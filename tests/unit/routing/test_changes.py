@@ -18,12 +18,10 @@ def test_what_held_before_the_next_change() -> None:
     log.note(Change(1.0, "a", "m", NOTHING))
     log.note(Change(2.0, "b", "m", NOTHING))
     log.note(Change(3.0, "a", "m", Standing("full")))
-    assert log.before("a", "m", 0.5) == NOTHING
-    assert log.before("a", "m", 1.0) == NOTHING
-    assert log.before("a", "m", 1.5) == Standing("full")
-    assert log.before("a", "m", 3.5) is None
-    assert log.before("a", "other", 0.0) is None
-    assert log.before("b", "m", 1.5) == NOTHING
+    first, full = {("a", "m"): NOTHING, ("b", "m"): NOTHING}, {("a", "m"): Standing("full")}
+    assert [log.before(moment) for moment in (0.5, 1.0)] == [first, first]
+    assert log.before(1.5) == {("b", "m"): NOTHING} | full
+    assert [log.before(moment) for moment in (3.0, 3.5)] == [full, {}]
     assert repr(log) == "<Changes: 3 kept>"
 
 
@@ -31,8 +29,8 @@ def test_what_went_is_not_claimed_to_be_known() -> None:
     log = Changes(2)
     for at in range(1, 4):
         log.note(Change(float(at), "a", "m", NOTHING))
-    assert [log.reach(moment) for moment in (1.0, 1.5)] == [False, True]
-    assert Changes(2).reach(-1.0)
+    assert [log.before(moment) is None for moment in (1.0, 1.5)] == [True, False]
+    assert Changes(2).before(-1.0) == {}
 
 
 @given(
@@ -52,8 +50,8 @@ def test_the_log_tells_what_a_full_history_would(
             now[name] = Standing(reason)
         for one, states in history.items():
             states.append(now[one])
-    if log.reach(float(moment)):
+    found = log.before(float(moment))
+    if found is not None:
         for name, states in history.items():
-            found = log.before(name, "m", float(moment))
             then = states[min(max(moment - 1, 0), len(steps))]
-            assert (states[-1] if found is None else found) == then
+            assert found.get((name, "m"), states[-1]) == then
