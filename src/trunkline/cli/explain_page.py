@@ -22,7 +22,7 @@ def call_lines(call: _Object) -> list[str]:
     if call["led"]:
         lines.append(f"  led       by {call['led']} to `{call['route']}`")
     elif call["pin"]:
-        lines.append(f"  pinned    to backend {call['pin']}")
+        lines.append(f"  pinned    to {call['pin']}")
     lines.append(
         f"  took      {seconds_words(call['seconds'])}, {call['bytes_in']} bytes in, {call['bytes_out']} out"
     )
@@ -48,7 +48,7 @@ def request_lines(told: _Object) -> list[str]:
     if told["led"]:
         lines.append(f"led by {told['led']} to `{told['route']}`")
     if told["pin"]:
-        lines.append(f"only backend {told['pin']} may be asked")
+        lines.append(f"only {told['pin']} may be asked")
     asked: _Object = told["needs"] or {}
     needs = [name for name, wanted in asked.items() if wanted is True]
     if needs:

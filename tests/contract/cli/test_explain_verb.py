@@ -40,10 +40,7 @@ async def test_the_last_call_and_one_by_its_id(tmp_path: Path, capsys: pytest.Ca
         assert await typed("--admin", f"http://{admin_of(world)}/") == 0
         out = capsys.readouterr().out
         assert "model `ok`" in out
-        assert (
-            "  1. after 0 ms: two, model `sim-small`\n     why: first in `ok`\n     200 ok; took "
-            in out
-        )
+        assert "  1. after 0 ms: two, model `sim-small`\n     why: first in `ok`\n     200 ok; took " in out
         request_id = first.headers["x-request-id"]
         assert await typed(request_id, "--admin", admin_of(world)) == 0
         out = capsys.readouterr().out

@@ -96,13 +96,20 @@ def test_a_call() -> None:
 
 
 def test_a_call_that_was_refused() -> None:
-    nothing: dict[str, Any] = {"usage": None, "led": "", "candidates": [], "scores": "", "attempts": [], "evicted": ""}
+    nothing: dict[str, Any] = {
+        "usage": None,
+        "led": "",
+        "candidates": [],
+        "scores": "",
+        "attempts": [],
+        "evicted": "",
+    }
     lines = call_lines({**CALL, **nothing, "pin": "one", "streamed": False, "key": "", "remarks": []})
     assert lines == [
         "call req_1",
         "  came      2026-11-21 03:00:00.123 UTC, 12.0 s ago",
         "  asked     chat, model `chat`, with key -",
-        "  pinned    to backend one",
+        "  pinned    to one",
         "  took      1.2 s, 208 bytes in, 5901 out",
         "",
         "the client got the answer of second (200) after 1.2 s",
@@ -132,7 +139,7 @@ def test_a_request() -> None:
     assert lines[:6] == [
         "chat, model `auto`, with key anonymous",
         "led by router to `chat`",
-        "only backend one may be asked",
+        "only one may be asked",
         "needs tools",
         "",
         "candidates now",
