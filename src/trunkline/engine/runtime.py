@@ -130,6 +130,7 @@ class Runtime:
         self.discovery.reload(
             self.settings, [partial(fetch, upstream) for upstream in self.upstreams], self.plan, snapshot.same
         )
+        self._metrics.know([*self.settings.models, *self.plan.model_names()])
         self._learned()
         before.choices.forget()  # a request whose head came before finds nothing there and asks the new ones
         for name, check in before.checks.items():

@@ -37,6 +37,10 @@ class Clock:
         if self._handle is None:
             self._handle = self._loop.call_later(TICK, self._tick)
 
+    def leave(self, sweep: Callable[[float], None]) -> None:
+        """Call it no more."""
+        self._sweeps = [one for one in self._sweeps if one != sweep]
+
     def stop(self) -> None:
         """No more ticks."""
         self._sweeps.clear()

@@ -133,6 +133,7 @@ class Pool:
     def close(self) -> None:
         """Close what is idle and keep nothing that is released later."""
         self._closed = True
+        self._clock.leave(self.expire)
         while self._idle:
             self._idle.pop().abort()
 

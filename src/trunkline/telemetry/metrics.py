@@ -82,6 +82,10 @@ class Metrics:
     def __repr__(self) -> str:
         return f"<Metrics of {len(self.series)} series, {self.in_flight} in flight>"
 
+    def know(self, models: Iterable[str]) -> None:
+        """These are configured too, since a reload."""
+        self._models.update(models)
+
     def observe(self, record: UsageRecord) -> None:
         """Count one finished call."""
         series = self.series.get((record.surface, record.model, record.backend)) or self._find(record)

@@ -11,6 +11,7 @@ import msgspec
 
 from trunkline.engine.fetch import fetch
 from trunkline.engine.runtime import Runtime
+from trunkline.engine.upstream import Upstream
 from trunkline.errors import Answer
 from trunkline.gateway.surfaces.local import LocalRequest, Reply
 from trunkline.net.http1_server import ServerConnection
@@ -26,7 +27,7 @@ class Probes:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._asking: asyncio.Task[list[str]] | None = None
+        self._asking: asyncio.Task[list[tuple[Upstream, str]]] | None = None
         self._asked_at = 0.0
 
     def handler(self, path: bytes, connection: ServerConnection, extra: bytes) -> LocalRequest:
@@ -54,24 +55,24 @@ class Probes:
         if self._asking is None or (self._asking.done() and now - self._asked_at > MAX_AGE):
             self._asked_at = now
             self._asking = asyncio.get_running_loop().create_task(self._ask())
-        problems = await asyncio.shield(self._asking)
-        upstreams = runtime.upstreams
-        if all(problems):
-            return _said(503, {"status": "unhealthy", "error": f"Health check failed: {problems[0]}"})
-        value: dict[str, object] = {"status": "healthy", "target_url": redact(upstreams[0].settings.url)}
-        if len(upstreams) > 1:
+        found = await asyncio.shield(self._asking)
+        first, problem = found[0]
+        if all(problem for _, problem in found):
+            return _said(503, {"status": "unhealthy", "error": f"Health check failed: {problem}"})
+        value: dict[str, object] = {"status": "healthy", "target_url": redact(first.settings.url)}
+        if len(found) > 1:
             value["backends"] = {
-                upstream.name: "unhealthy" if problem else "healthy"
-                for upstream, problem in zip(upstreams, problems, strict=True)
+                upstream.name: "unhealthy" if problem else "healthy" for upstream, problem in found
             }
         return _said(200, value)
 
-    async def _ask(self) -> list[str]:
+    async def _ask(self) -> list[tuple[Upstream, str]]:
         """What is wrong with each backend; "" if it answers."""
-        return await asyncio.gather(*(self._problem(index) for index in range(len(self._runtime.upstreams))))
+        upstreams = list(self._runtime.upstreams)  # a reload may change them meanwhile
+        problems = await asyncio.gather(*(self._problem(upstream) for upstream in upstreams))
+        return list(zip(upstreams, problems, strict=True))
 
-    async def _problem(self, index: int) -> str:
-        upstream = self._runtime.upstreams[index]
+    async def _problem(self, upstream: Upstream) -> str:
         profile = find(upstream.settings.provider)
         answer = await fetch(
             upstream, (profile.health if profile is not None else "/v1/models").encode(), TIMEOUT
