@@ -308,7 +308,7 @@ class Attempts:
         else:
             self._end_trial(self._trial, fault, now)
         if row_of(fault).counts == "backend":
-            self._runtime.complain(self._upstream.name, fault)
+            self._runtime.complain(f"backend {self._upstream.name}", fault)
 
     def _went_well(self) -> None:
         """Tell the target that its answer was whole."""

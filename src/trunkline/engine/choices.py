@@ -66,15 +66,15 @@ class Choices:
         self._board = board
         self._exposes = exposes
         self._routes: dict[tuple[str, str], Routes] = {}
-        self._known: dict[tuple[str, str], dict[str, Choice]] = {}
+        self._known: dict[tuple[str, str, bool], dict[str, Choice]] = {}
         self._refused: dict[str, Fault] = {}
 
     def __repr__(self) -> str:
         return f"<Choices for {sum(map(len, self._known.values()))} models>"
 
-    def known(self, needs: str = "", pin: str = "") -> dict[str, Choice]:
+    def known(self, needs: str = "", pin: str = "", *, led: bool = False) -> dict[str, Choice]:
         """What `find` has found, by model: to be looked at first."""
-        return self._known.setdefault((needs, pin), {})
+        return self._known.setdefault((needs, pin, led), {})
 
     def forget(self) -> None:
         """Backends were found to have other models, or models to be able to do other things."""
@@ -83,19 +83,19 @@ class Choices:
         for known in self._known.values():  # whoever looks into one of them holds it
             known.clear()
 
-    def find(self, model: str, needs: str = "", pin: str = "") -> Choice | Fault:
-        """Who can be asked for a model."""
-        route = self.route(model, needs, pin)
+    def find(self, model: str, needs: str = "", pin: str = "", *, led: bool = False) -> Choice | Fault:
+        """Who can be asked for a model. `led`: rules or a router named it, who know other names than clients do."""
+        route = self.route(model, needs, pin, led=led)
         if isinstance(route, Fault):
             return route
         choice = self._choice(model, route, pin)
-        known = self.known(needs, pin)
+        known = self.known(needs, pin, led=led)
         if len(known) >= MAX_CHOICES:
             known.clear()
         known[model] = choice
         return choice
 
-    def route(self, model: str, needs: str = "", pin: str = "") -> Route | Fault:
+    def route(self, model: str, needs: str = "", pin: str = "", *, led: bool = False) -> Route | Fault:
         """The candidates for a model."""
         if self._board.crowded:
             self._board.forget()
@@ -115,7 +115,7 @@ class Choices:
                 weights={backend.name: backend.weight for backend in self._settings.backends},
             )
         public = routes.models.find(model) is not None
-        if not public and self._settings.models and model and not pin:
+        if not public and self._settings.models and model and not pin and not led:
             return self._unknown(model, routes)
         route = routes.route(model)
         if route is not None:

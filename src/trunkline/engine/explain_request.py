@@ -11,7 +11,7 @@ import msgspec
 
 from trunkline.engine.choices import Choice
 from trunkline.engine.explain_words import first_words
-from trunkline.engine.guide import Led, needs_of, view_of
+from trunkline.engine.guide import Led, led_by_router, needs_at, view_of
 from trunkline.engine.request_view import RequestView
 from trunkline.engine.runtime import Runtime
 from trunkline.engine.shaping import shape
@@ -87,12 +87,10 @@ async def explain_request(runtime: Runtime, asked: Asked) -> RequestTold:
     led = await _led(runtime, asked)
     pin = led.pin or pin
     told = msgspec.structs.replace(told, led=led.by, pin=pin, route=led.model)
-    choice = _choice(runtime, led.model, surface, pin)
+    choice = _choice(runtime, led, surface, pin)
     if isinstance(choice, Fault):
         return _refused(told, choice)
-    needs = needs_of(parsed.fields, choice.route.lacks) if choice.reads else None
-    if needs is not None and not choice.route.anyone(needs):
-        needs = None  # nobody is left out for what everybody lacks
+    needs = needs_at(choice.route, parsed.fields)
     now = runtime.clock.read()
     streamed = parsed.stream and surface in SSE_SURFACES
     decision = decide(choice.route, now, streamed=streamed, needs=needs)
@@ -126,19 +124,15 @@ async def _led(runtime: Runtime, asked: Asked) -> Led:
     if runtime.router is not None and parsed.fields is not None:
         found = await runtime.router.choose(RequestView.of(parsed.model, view, parsed.fields))
         if found is not None:
-            led = (
-                Led(found, "router")
-                if isinstance(found, str)
-                else Led(found.model, "router", found.backend_or_provider)
-            )
-            if not isinstance(_choice(runtime, led.model, asked.surface, led.pin), Fault):
+            led = led_by_router(found)
+            if not isinstance(_choice(runtime, led, asked.surface, led.pin), Fault):
                 return led
     return runtime.guide.lead(parsed.model, view)
 
 
-def _choice(runtime: Runtime, model: str, surface: str, pin: str) -> Choice | Fault:
+def _choice(runtime: Runtime, led: Led, surface: str, pin: str) -> Choice | Fault:
     # Not `runtime.choose`: that asks backends for their lists where it finds nobody.
-    return runtime.choices.find(model, NEEDS.get(surface, ""), pin)
+    return runtime.choices.find(led.model, NEEDS.get(surface, ""), pin, led=bool(led.by))
 
 
 def _changes(choice: Choice, asked: Asked, pick: Pick) -> tuple[str, ...] | Fault:

@@ -47,7 +47,8 @@ class Failover:
         self._evictions: list[Eviction] = []
         self._fields: Fields | None = None  # with fewer turns
         self._lowered: Fields | None = None  # for the present target alone
-        self._last: Fault | None = None
+        self.last: Fault | None = None
+        """What the last attempt came to."""
         self._overflow: Fault | None = None
         self.note = ""
         """What the last step changed in the request, in words."""
@@ -70,7 +71,7 @@ class Failover:
     def last_word(self, fault: Fault) -> Fault:
         """The failure to tell a client of whose last attempt ended with this one."""
         if fault.kind is UNFIT:
-            fault = self._last or fault
+            fault = self.last or fault
         if self._overflow is not None and fault.blame is not Blame.CLIENT:
             return self._overflow
         return fault
@@ -82,7 +83,7 @@ class Failover:
     def after(self, fault: Fault, now: float, *, probe: bool, waits: bool = True) -> Step:
         """The step after a failed attempt; what it changes in the request is done. `waits`: for a place, if need be."""
         if fault.kind is not UNFIT:
-            self._last = fault
+            self.last = fault
         if fault.kind in OVERFLOWS:
             self._overflow = fault
         runtime, tries = self._runtime, self.tries

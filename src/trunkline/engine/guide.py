@@ -9,8 +9,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from trunkline.engine.router import Pinned
 from trunkline.routing.asked import Asked, brings_tools, read_asked, wants_schema
 from trunkline.routing.needs import Needs
+from trunkline.routing.route import Route
 from trunkline.routing.rules import Rule, Rules, RuleSettings, View, first_match
 
 CHARS_PER_TOKEN = 8
@@ -74,6 +76,19 @@ def view_of(
         minute=local.tm_hour * 60 + local.tm_min,
         weekday=local.tm_wday,
     )
+
+
+def led_by_router(found: Pinned | str) -> Led:
+    """What the answer of an operator's own router leads to."""
+    if isinstance(found, str):
+        return Led(found, "router")
+    return Led(found.model, "router", found.backend_or_provider)
+
+
+def needs_at(route: Route, fields: Fields | None) -> Needs | None:
+    """What of a request decides who of a route is asked: nobody is left out for what everybody lacks."""
+    needs = needs_of(fields, route.lacks) if route.choosy else None
+    return needs if needs is not None and route.anyone(needs) else None
 
 
 def needs_of(fields: Fields | None, lacks: Needs = _ANYTHING) -> Needs | None:

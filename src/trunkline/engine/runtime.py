@@ -199,11 +199,11 @@ class Runtime:
             self.board.learn(name)
         self.choices.forget()
 
-    def choose(self, model: str, needs: str = "", pin: str = "") -> Choice | Fault:
+    def choose(self, model: str, needs: str = "", pin: str = "", *, led: bool = False) -> Choice | Fault:
         """Who can be asked for a model. `needs`: the surface that they must speak beside chat completions; `pin`: the
         only backend that may be asked.
         """
-        found = self.choices.find(model, needs, pin)
+        found = self.choices.find(model, needs, pin, led=led)
         if isinstance(found, Fault):
             self.discovery.nudge()  # the lists may be older than the model
         return found
@@ -290,14 +290,14 @@ class Runtime:
     def _checked(self, name: str, up: bool) -> None:
         sys.stderr.write(f"backend {name}: its health checks {'succeed again' if up else 'fail'}\n")
 
-    def complain(self, backend: str, fault: Fault) -> None:
-        """A backend as a whole cannot be used: its credential, its address. Told once a minute."""
+    def complain(self, about: str, fault: Fault) -> None:
+        """Something is wrong that the operator should see to: a backend's credential, a router. Told once a minute."""
         now = self.clock.now
-        told = self._complaints.get((backend, fault.kind.name))
+        told = self._complaints.get((about, fault.kind.name))
         if told is None or now - told > COMPLAIN_EVERY:
-            self._complaints[backend, fault.kind.name] = now
+            self._complaints[about, fault.kind.name] = now
             words = "".join(char if char.isprintable() else " " for char in fault.message[:200])
-            self.warn(f"backend {backend}: {fault.kind.name}: {words}")
+            self.warn(f"{about}: {fault.kind.name}: {words}")
 
     def warn(self, text: str) -> None:
         """Tell the operator."""

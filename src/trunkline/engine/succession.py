@@ -128,15 +128,15 @@ class Succession(Attempts):
         now = runtime.clock.now
         why = target.why(now)
         if why in _NOT_NOW:
-            tries = self._failing_over().tries
-            untried = tries.allowed()
+            failover = self._failing_over()
+            untried = failover.tries.allowed()
             self._awaited = lambda candidate: candidate.target is target or untried(candidate)
             self._opening = None
-            nobody = tries.route.nobody(now)
-            if self._take_over(self._failing_over()) or self._queues(self._awaited, nobody):
+            before = failover.last or failover.tries.route.nobody(now)
+            if self._take_over(failover) or self._queues(self._awaited, before):
                 return False
             if why not in LAST_RESORT:
-                self._finish(self._turned_away or nobody)
+                self._finish(self._last_word(before))
                 return False
             self._opening = asyncio.current_task()
         self._trial = target.begin(now)
@@ -221,7 +221,7 @@ class Succession(Attempts):
             elif not self._take_over(self._failover):
                 assert self._before is not None
                 if not self._queues(self._awaited, self._before):
-                    self._finish(self._last_word(self._before))
+                    self._resort(self._failover, self._before)
         except Exception as error:  # noqa: BLE001 # it is another call's end that woke this one
             self.broke(error)
 
@@ -238,6 +238,16 @@ class Succession(Attempts):
         self._turn_to(pick)
         self._begin()
         return True
+
+    def _resort(self, failover: Failover, before: Fault) -> None:
+        """After a failed attempt and in vain in a queue: ask who is ejected, or end."""
+        pick = failover.tries.route.last_resort(self._runtime.clock.now, self._awaited)
+        if pick is None:
+            self._finish(self._last_word(before))
+            return
+        failover.tries.move(pick)
+        self._turn_to(pick)
+        self._begin()
 
     def place_missed(self) -> None:
         """The time of this call ended while it waited for a place."""

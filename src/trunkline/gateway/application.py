@@ -9,7 +9,7 @@ from msgspec import structs
 
 from trunkline.config.addresses import is_loopback
 from trunkline.engine.exchange import Exchange
-from trunkline.engine.guide import Led, needs_of, view_of
+from trunkline.engine.guide import Led, needs_at, view_of
 from trunkline.engine.request_view import RequestView
 from trunkline.engine.runtime import Runtime
 from trunkline.errors import (
@@ -276,20 +276,16 @@ class _Entry:
             model, pin, choices = parsed.model, self._pin, self._choices
         else:
             model, pin = led.model, led.pin or self._pin
-            choices = runtime.choices.known(self._needs, pin)
+            choices = runtime.choices.known(self._needs, pin, led=bool(led.by))
             self._outlive()
         choice = choices.get(model)
         if choice is None:
             self._outlive()
-            found = runtime.choose(model, self._needs, pin)
+            found = runtime.choose(model, self._needs, pin, led=led is not None and bool(led.by))
             if isinstance(found, Fault):
                 return self.refuse(connection, found, model)
             choice = found
-        needs = None
-        if choice.reads:
-            needs = needs_of(fields, choice.route.lacks)
-            if needs is not None and not choice.route.anyone(needs):
-                needs = None
+        needs = needs_at(choice.route, fields) if choice.reads else None
         if fields is not None and choice.touched.isdisjoint(fields) and not choice.fills and led is None:
             fields = None  # no backend wants any of it changed
         call = Call(

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from trunkline.engine.guide import Led
+from trunkline.engine.guide import Led, led_by_router
 from trunkline.engine.request_view import RequestView
 from trunkline.engine.router import Pinned
 from trunkline.engine.runtime import Runtime
@@ -58,15 +58,11 @@ class Asking:
         """What the router's answer leads to; the rules decide where it leads nowhere."""
         model = self._request.model
         if found is not None:
-            led = (
-                Led(found, "router")
-                if isinstance(found, str)
-                else Led(found.model, "router", found.backend_or_provider)
-            )
-            fault = self._runtime.choose(led.model, self._needs, led.pin)
-            if not isinstance(fault, Fault):
+            led = led_by_router(found)
+            choice = self._runtime.choose(led.model, self._needs, led.pin, led=True)
+            if not isinstance(choice, Fault):
                 return led
-            self._runtime.warn(f"router: its answer leads nowhere: {fault.message}")
+            self._runtime.complain("router", choice)
         return self._runtime.guide.lead(model, self._view)
 
     def on_request(self, body: bytes, connection: object) -> None:

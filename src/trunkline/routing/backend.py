@@ -24,7 +24,13 @@ class TimeoutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "local servers. Comments and role-only events extend it, up to three times."
         ),
     ] = "auto"  # noqa: S105 - a token of text, not a secret
-    idle: Annotated[float, Meta(gt=0, description="Silence between two events of a stream.")] = 30.0
+    idle: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Silence between two events of a stream that has begun; 120 s for models that reason.",
+        ),
+    ] = 30.0
     total: Annotated[
         float,
         Meta(

@@ -1,7 +1,7 @@
 """What an upstream's answer means, and what to do about a failure: one table.
 
 Owns the reading of upstream answers (`classify`) and the table below. Does not own the kinds themselves (errors.py),
-the numbers of an overflow (providers/overflow.py), nor the sequence of attempts (engine/exchange.py).
+the numbers of an overflow (providers/overflow.py), nor the sequence of attempts (engine/attempts.py).
 
 The table has a row per kind, in the order of `errors.KINDS`; docs/routing.md shows it. Its columns:
 

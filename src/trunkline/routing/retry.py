@@ -1,7 +1,7 @@
 """What comes after an attempt that failed before content was sent: the order of DESIGN section 6.
 
 Owns that order, pauses, and what limits them. Does not own the meaning of a failure (faults.py), refusals for length
-(retry_overflow.py), the doing (engine/exchange.py) nor what comes after content was sent.
+(retry_overflow.py), the doing (engine/attempts.py) nor what comes after content was sent.
 
 `next_step` is asked once per failed attempt, after its outcome was reported to the target (`Trial.end`), so a breaker
 that this failure tripped counts already. In this order:

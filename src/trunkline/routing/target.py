@@ -13,7 +13,7 @@ speaks against it makes it false, and `why` says later, with the time at hand, w
 | ejected | its breaker, or its backend's, is open | when nothing else is left, oldest ejection first |
 | probing | half open, and the one probe is under way | likewise |
 | unhealthy | the backend's health checks fail | likewise |
-| full | the backend has as many calls as it may have | not at all |
+| full | the backend has as many calls as it may have | when a place comes free |
 | draining | the backend is being taken out of service | not at all |
 
 An attempt is reported through its `Trial`. A target that is not `counted` (nobody compares loads there, and the
