@@ -35,7 +35,8 @@ measures: requests  CPU per request, requests/s      streams  CPU per streamed c
           heads     the same, no head comes twice    events   the same, events differ in more than text
           latency   added p50/p99 at a fixed rate    bodies   the same with request bodies of 100 KB
           churn     a connection per request         routing  2 backends and 1,000, a model each
-          memory    idle and with open streams       start    until it accepts and answers
+          memory    idle and with open streams       targets  one model, 2 targets and 1,000
+          start     until it accepts and answers
 """
 
 

@@ -7,7 +7,7 @@ bodies.
 from dataclasses import dataclass
 
 from bench.figures import Figures
-from bench.gateways import routing_row
+from bench.gateways import STRATEGIES, routing_row, targets_row
 from bench.settings import Settings
 
 OURS = "trunkline"
@@ -40,6 +40,10 @@ def bars(figures: Figures, settings: Settings) -> list[Bar]:
         return figures.ratio(measure, OURS, other)
 
     few, many = routing_row(2).name, routing_row(settings.backends).name
+    pools = [
+        (targets_row(2, strategy).name, targets_row(settings.backends, strategy).name)
+        for strategy in STRATEGIES
+    ]
     unseen, decoded = (
         "CPU per request, heads never seen before",
         "CPU per streamed chunk, every event decoded",
@@ -57,6 +61,10 @@ def bars(figures: Figures, settings: Settings) -> list[Bar]:
         Bar(f"added latency, p50, {long}", figures.added("bodies", OURS, "p50_ms"), 0.3, 3, "ms"),
         Bar(f"added latency, p99, {long}", figures.added("bodies", OURS, "p99_ms"), 2.0, 3, "ms"),
         Bar(f"CPU per request, {many}", figures.ratio("routing", many, few), 1.5, 2, f"x {few}"),
+        *(
+            Bar(f"CPU per request, {crowd}", figures.ratio("targets", crowd, pair), 1.5, 2, f"x {pair}")
+            for pair, crowd in pools
+        ),
         Bar("memory, idle", figures.median("memory", OURS, "idle_mb"), 45.0, 1, "MB"),
         Bar("memory, 5,000 open streams", figures.open_mb(OURS, 5000), 250.0, 1, "MB"),
         Bar("start until it accepts", figures.median("start", OURS, "accept_s"), 0.5, 3, "s"),

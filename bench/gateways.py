@@ -54,6 +54,8 @@ class Gateway:
     starts: int = 5
     models: tuple[str, ...] = (MODEL,)
     """What it serves."""
+    backends: int = 2
+    """Each has connections of its own, which grow stale while the gateway is stopped."""
 
     @property
     def slow(self) -> bool:
@@ -201,13 +203,17 @@ def _render_trunkline(place: Place, binary: str) -> list[str]:
     )
 
 
-def _serve_trunkline(place: Place, binary: str, backends: list[str]) -> list[str]:
+_NO_LISTS = "discovery:\n  interval: 0\n"
+"""For a thousand backends: the static upstream has no list of models, and asking again would be measured, too."""
+
+
+def _serve_trunkline(place: Place, binary: str, backends: list[str], more: str = "") -> list[str]:
     config = place.directory / "trunkline.yaml"
     config.write_text(
         f"server:\n  host: 127.0.0.1\n  port: {place.port}\n  max_connections: 16000\n"
         f"admin:\n  host: 127.0.0.1\n  port: {place.spare_port}\n"
         f"keys:\n  - name: bench\n    key: {KEY}\n"
-        f"backends:\n{''.join(backends)}"
+        f"backends:\n{''.join(backends)}{more}"
     )
     return [binary, "-m", "trunkline.cli.main", "serve", "--config", str(config)]
 
@@ -282,10 +288,34 @@ def routing_row(count: int) -> Gateway:
             _trunkline_backend(model, ports[index % len(ports)], model, *([] if index else [MODEL]))
             for index, model in enumerate(models)
         ]
-        return _serve_trunkline(place, binary, backends)
+        return _serve_trunkline(place, binary, backends, _NO_LISTS)
 
     ours = next(gateway for gateway in GATEWAYS if gateway.name == "trunkline")
-    return replace(ours, name=f"{count:,} backends", render=render, models=tuple(models))
+    return replace(ours, name=f"{count:,} backends", render=render, models=tuple(models), backends=count)
+
+
+STRATEGIES = ("latency", "weighted", "round_robin")
+"""Those under which the targets of one model are compared: each looks at more than the first one."""
+
+
+def targets_row(count: int, strategy: str) -> Gateway:
+    """Return Trunkline with one model of that many targets, each a backend of its own, over the same upstream ports."""
+    names = [f"backend-{index:04}" for index in range(count)]
+
+    def render(place: Place, binary: str) -> list[str]:
+        ports = place.upstreams
+        backends = [
+            _trunkline_backend(name, ports[index % len(ports)], MODEL) for index, name in enumerate(names)
+        ]
+        # Two weights, or it would be no choice.
+        targets = "".join(
+            f"      - {{backend: {name}, weight: {1 + index % 2}}}\n" for index, name in enumerate(names)
+        )
+        models = f"models:\n  {MODEL}:\n    strategy: {strategy}\n    targets:\n{targets}"
+        return _serve_trunkline(place, binary, backends, _NO_LISTS + models)
+
+    ours = next(gateway for gateway in GATEWAYS if gateway.name == "trunkline")
+    return replace(ours, name=f"{count:,} targets, {strategy}", render=render, backends=count)
 
 
 def present(names: list[str]) -> list[tuple[Gateway, str]]:

@@ -4,6 +4,7 @@
 `heads`     the same with heads of requests and answers that never come twice.
 `churn`     the same with a connection per request.
 `routing`   the same, over few and over many backends with a model each.
+`targets`   the same, over few and over many targets of one model.
 `latency`   open loop at a fixed rate, direct and through the gateway.
 `bodies`    the same with long request bodies.
 `streams`   CPU per streamed chunk at a pace that leaves nobody saturated, so that events do not share a read.
@@ -49,7 +50,8 @@ def drive_requests(live: Live, directory: Path, settings: Settings, traffic: Tra
     seconds = settings.seconds * (_SLOW_FACTOR if slow else 1)
     load, models = settings.load_cores, live.gateway.models
     with live.turn():
-        if not live.warm:
+        # With many backends the requests of `turn` do not replace all the connections that grew stale.
+        if not live.warm or live.gateway.backends > settings.connections:
             run_requests(live.port, 1, connections, directory, load, traffic, models)
             live.warm = True
         before = usage(live.child.pid)

@@ -4,7 +4,7 @@ import statistics
 
 from bench.bars import bars
 from bench.figures import Figures
-from bench.gateways import GATEWAYS, IN_BARS, routing_row
+from bench.gateways import GATEWAYS, IN_BARS, STRATEGIES, routing_row, targets_row
 from bench.settings import DIRECT, DISTURBED, Results, Settings
 
 _SATURATED = 0.9
@@ -36,6 +36,9 @@ than above."""
 _ON_ROUTING = """\
 Backends with a model of their own each, the models asked for in turn; all lead to the same two upstream ports. More
 backends also mean more open connections with fewer requests on each."""
+
+_ON_TARGETS = """\
+One model with a target at each of so many backends. Here the choice among them is made anew for every call."""
 
 _ON_FAIRNESS = """\
 - nginx and HAProxy relay bytes; Trunkline also checks a key, reads the body, inspects every event, records every call.
@@ -119,6 +122,21 @@ def _routing(figures: Figures, settings: Settings) -> str:
 
     head = ["Trunkline with", "CPU per request, us", f"x {few}", "requests/s"]
     return _table(head, [row(few), row(routing_row(settings.backends).name)])
+
+
+def _targets(figures: Figures, settings: Settings) -> str:
+    def row(strategy: str) -> list[str]:
+        few, many = targets_row(2, strategy).name, targets_row(settings.backends, strategy).name
+        return [
+            strategy,
+            *(_number(figures.median("targets", name, "cpu_us"), 1) for name in (few, many)),
+            _number(figures.ratio("targets", many, few), 2),
+            *(_number(figures.median("targets", name, "per_second")) for name in (few, many)),
+        ]
+
+    many = f"{settings.backends:,} targets"
+    head = ["strategy", "CPU per request, 2 targets, us", many, "x", "requests/s, 2 targets", many]
+    return _table(head, [row(strategy) for strategy in STRATEGIES])
 
 
 def _latencies(figures: Figures, measure: str, names: list[str]) -> str:
@@ -228,6 +246,7 @@ def render(results: Results) -> str:
         f"## Cost\n\n{_costs(figures, names)}",
         f"## Cost where nothing repeats\n\n{_ON_CACHES}\n\n{_unremembered(figures, compared)}",
         f"## Cost of many backends\n\n{_ON_ROUTING}\n\n{_routing(figures, settings)}",
+        f"{_ON_TARGETS}\n\n{_targets(figures, settings)}",
         f"## Latency\n\n{_ON_LATENCY}\n\n{_latencies(figures, 'latency', names)}",
         f"{_ON_BODIES.format(size=f'{settings.body_bytes / 1000:g}')}\n\n{_latencies(figures, 'bodies', compared)}",
         f"## Memory and start\n\n{_footprints(figures, names)}",

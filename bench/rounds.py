@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import measures
 from bench.disturbance import Watch
 from bench.fleet import Fleet, Live, fleet, upstream
-from bench.gateways import IN_BARS, Gateway, routing_row
+from bench.gateways import IN_BARS, STRATEGIES, Gateway, routing_row, targets_row
 from bench.loads import Traffic
 from bench.process import BenchError
 from bench.settings import DIRECT, DISTURBED, Results, Sample
@@ -48,7 +48,10 @@ class Rounds:
             with self._fleet("streams", self._rows, streams=True) as running:
                 self._on_streams(running, names)
         if "routing" in names:
-            self._routing()
+            self._route("routing", [routing_row(count) for count in self._few_and_many], "models")
+        if "targets" in names:
+            rows = [targets_row(count, strategy) for strategy in STRATEGIES for count in self._few_and_many]
+            self._route("targets", rows, "keep")
         if "memory" in names:
             self._memory()
         if "start" in names:
@@ -81,12 +84,16 @@ class Rounds:
             # `return` does not.
             self._pace("bodies", Fleet(running.upstream, running.ports, compared), self._settings.body_bytes)
 
-    def _routing(self) -> None:
+    @property
+    def _few_and_many(self) -> tuple[int, int]:
+        return 2, self._settings.backends
+
+    def _route(self, measure: str, gateways: list[Gateway], traffic: Traffic) -> None:
         ours = [binary for gateway, binary in self._rows if gateway.name == "trunkline"]
-        rows = [(routing_row(count), binary) for binary in ours for count in (2, self._settings.backends)]
+        rows = [(gateway, binary) for binary in ours for gateway in gateways]
         if rows:
-            with self._fleet("routing", rows, streams=False) as running:
-                self._saturate("routing", running, "models", direct=False)
+            with self._fleet(measure, rows, streams=False) as running:
+                self._saturate(measure, running, traffic, direct=False)
 
     def _saturate(self, measure: str, running: Fleet, traffic: Traffic, *, direct: bool) -> None:
         directory, settings = self._directory, self._settings

@@ -17,6 +17,7 @@ MEASURES = (
     "bodies",
     "churn",
     "routing",
+    "targets",
     "memory",
     "start",
 )

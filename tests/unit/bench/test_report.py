@@ -2,7 +2,7 @@ import re
 
 import msgspec
 import pytest
-from bench.gateways import IN_BARS, routing_row
+from bench.gateways import IN_BARS, STRATEGIES, routing_row, targets_row
 from bench.report import render
 from bench.settings import DIRECT, MEASURES, Results, Sample, Settings
 
@@ -41,6 +41,8 @@ def canned() -> Results:
             add(measure, name, p50_ms=0.2, p99_ms=2.7, rate=500.0)
     for count, cost in ((2, 30.0), (1000, 36.0)):
         add("routing", routing_row(count).name, cpu_us=cost, per_second=1e6 / cost)
+        for strategy in STRATEGIES:
+            add("targets", targets_row(count, strategy).name, cpu_us=cost, per_second=1e6 / cost)
     for name in COSTS:
         add("memory", name, idle_mb=44.0, open_mb=74.0, streams=5000.0, kb_per_stream=6.0)
         add("start", name, accept_s=0.3, answer_s=0.4)
@@ -68,9 +70,12 @@ def test_the_page_says_of_every_bar_whether_it_is_met() -> None:
         ("added latency, p99, bodies of 100 KB", "ms"): "**missed** by 0.500 ms (25 %)",
     }
     assert {what: row[3] for what, row in lines.items() if row[3] != "met"} == missed
-    assert len(lines) == 16
+    assert len(lines) == 19
     assert lines["CPU per request", "x vllm-router"][1] == "0.75 x vllm-router"
     assert lines["CPU per request, 1,000 backends", "x 2 backends"][1] == "1.20 x 2 backends"
+    for strategy in STRATEGIES:
+        few = f"x 2 targets, {strategy}"
+        assert lines[f"CPU per request, 1,000 targets, {strategy}", few][1] == f"1.20 {few}"
     assert lines["memory, 5,000 open streams", "MB"][1] == "74.0 MB"
 
 
