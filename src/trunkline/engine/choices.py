@@ -18,6 +18,11 @@ from trunkline.routing.route import Pick, Route
 from trunkline.routing.routes import Routes
 from trunkline.routing.target import Target
 
+NEEDS = {
+    surface: surface.partition("/")[0]
+    for surface in ("responses", "messages", "responses/other", "messages/other")
+}
+"""What a backend must speak to be asked, by surface; chat completions and what belongs to it are spoken by all."""
 MAX_CHOICES = 4096  # models whose candidates are kept; clients make up models
 MAX_REFUSED = 256  # the same for names that nobody has: finding the close ones costs 2 ms
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from trunkline.engine.choices import Choice
+from trunkline.engine.choices import NEEDS, Choice
 from trunkline.engine.explain_words import first_words
 from trunkline.engine.guide import Led, led_by_router, needs_at, view_of
 from trunkline.engine.request_view import RequestView
@@ -24,8 +24,6 @@ from trunkline.wire.call import ParsedBody
 from trunkline.wire.values import SSE_SURFACES, Call
 
 _BY_CHANCE = frozenset(("latency", "least_busy"))
-NEEDS = {"responses": "responses", "messages": "messages"}
-"""What a backend must speak beside chat completions, by surface."""
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):

@@ -1,16 +1,10 @@
-"""What stands behind the data port: each request is routed and checked by its head, then handed to the engine.
+"""What stands behind the data port: each request is routed and checked by its head before its body is looked at.
 
-Owns the step from a head to a call: route, key, body, model, candidates; and the answers that need no backend.
-Does not own framing (net/http1_server.py), the call itself (engine/exchange.py), models and health (surfaces/).
+Owns what a head decides: route, method, key, host, who takes the body; and the answers that need no backend. Does not
+own framing (net/http1_server.py), what the body decides (entry.py, opaque.py), models and health (surfaces/).
 """
 
-import msgspec
-from msgspec import structs
-
 from trunkline.config.addresses import is_loopback
-from trunkline.engine.exchange import Exchange
-from trunkline.engine.guide import Led, needs_at, view_of
-from trunkline.engine.request_view import RequestView
 from trunkline.engine.runtime import Runtime
 from trunkline.errors import (
     INVALID_REQUEST,
@@ -21,31 +15,21 @@ from trunkline.errors import (
     SHUTTING_DOWN,
     Fault,
 )
-from trunkline.gateway.asking import Asking
 from trunkline.gateway.cors import Cors
+from trunkline.gateway.entry import Entry
 from trunkline.gateway.host import names_this_machine
-from trunkline.gateway.refusal import refusal_block, send_refusal
+from trunkline.gateway.opaque import OpaqueRequest
+from trunkline.gateway.refusal import refusal_block
 from trunkline.gateway.surfaces import openai
 from trunkline.gateway.surfaces.models import ModelList
-from trunkline.gateway.surfaces.openai import Route
 from trunkline.gateway.surfaces.probes import Probes
 from trunkline.net.handler import Handler
 from trunkline.net.http1_server import ServerConnection
 from trunkline.policy.keys import ANONYMOUS, Key
-from trunkline.wire.call import ParsedBody, parse_json
 from trunkline.wire.error_body import dialect_of, render
-from trunkline.wire.form import multipart_model
 from trunkline.wire.head import RequestHead
-from trunkline.wire.values import UNLISTED, Call
 
 _ALL_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-# What a backend must speak to be asked; chat completions and what belongs to it are spoken by all.
-_NEEDS = {
-    surface: surface.partition("/")[0]
-    for surface in ("responses", "messages", "responses/other", "messages/other")
-}
-PEEK = 64 * 1024
-"""Bytes of a form that are looked at for its `model` field before the rest streams through."""
 
 
 class DataApplication:
@@ -73,11 +57,11 @@ class DataApplication:
         entry = head.memo
         if entry is None or entry.snapshot is not runtime.choices:
             entry = head.memo = self._enter(head)
-        elif entry.__class__ is _Entry and entry.as_json and not runtime.draining:
+        elif entry.__class__ is Entry and entry.as_json and not runtime.draining:
             return entry
-        if runtime.draining and isinstance(entry, _Entry) and entry.route.operation is not openai.HEALTH:
+        if runtime.draining and isinstance(entry, Entry) and entry.route.operation is not openai.HEALTH:
             entry = _Refused("other", Fault(SHUTTING_DOWN, "the gateway is shutting down", retry_after=1.0))
-        if isinstance(entry, _Entry):
+        if isinstance(entry, Entry):
             if entry.as_json:
                 return entry
             operation = entry.route.operation
@@ -85,7 +69,7 @@ class DataApplication:
                 return self._probes.handler(entry.route.path, connection, entry.extra)
             if operation is openai.MODELS:
                 return self._models.handler(entry.route, entry.key, connection, entry.extra, head)
-            return _OpaqueRequest(entry)
+            return OpaqueRequest(entry)
         request_id = runtime.next_id()
         if entry.fault is None:
             block = b"x-request-id: %b\r\nallow: %b\r\n%b" % (
@@ -102,13 +86,13 @@ class DataApplication:
             runtime.observe_refusal(request_id, entry.surface, entry.key, "", fault)
         return None
 
-    def _enter(self, head: RequestHead) -> "_Entry | _Refused":
+    def _enter(self, head: RequestHead) -> "Entry | _Refused":
         """What a head alone decides. It depends on the head and the snapshot only, so it holds for equal heads."""
         entry = self._judge(head)
         entry.snapshot = self.runtime.choices
         return entry
 
-    def _judge(self, head: RequestHead) -> "_Entry | _Refused":
+    def _judge(self, head: RequestHead) -> "Entry | _Refused":
         route = openai.find(head.target, any_path=self._passthrough)
         if head.method == b"OPTIONS" and not (self._passthrough and b"origin" not in head.fields):
             return _Refused("other", None)
@@ -131,7 +115,7 @@ class DataApplication:
             )
             return _Refused(operation.surface, Fault(ORIGIN_NOT_ALLOWED, message))
         if operation is openai.HEALTH and head.method in operation.methods:
-            return _Entry(self, route, head, ANONYMOUS, as_json=False)
+            return Entry(self.runtime, self.cors.answer(head), route, head, ANONYMOUS, as_json=False)
         if operation is openai.HEALTH and not self._passthrough:
             known = b", ".join(operation.methods)
             fault = Fault(
@@ -163,7 +147,7 @@ class DataApplication:
         if as_json and head.fields.get(b"content-encoding", b"identity").lower() != b"identity":
             fault = Fault(INVALID_REQUEST, "compressed request bodies are not accepted: send plain JSON")
             return _Refused(operation.surface, fault)
-        return _Entry(self, route, head, key, as_json=as_json)
+        return Entry(self.runtime, self.cors.answer(head), route, head, key, as_json=as_json)
 
     def _pin_fault(self, pin: bytes, key: Key) -> Fault | None:
         """Why a request may not choose its backend."""
@@ -203,242 +187,6 @@ class _Refused:
         self.block = block
         self.key = key
         self.snapshot: object = None
-
-
-class _Entry:
-    """A head that was let in, shared by all requests with the same head; takes those whose body is JSON."""
-
-    whole = True
-
-    def __init__(
-        self, app: DataApplication, route: Route, head: RequestHead, key: Key, *, as_json: bool
-    ) -> None:
-        self.app = app
-        self.route = route
-        # Not the head itself: it keeps this entry, and the two would never be let go (heads are not tracked).
-        self.content_type = head.fields.get(b"content-type", b"")
-        self.key = key
-        self.as_json = as_json
-        self.extra = app.cors.answer(head)
-        # What goes into each call of this head.
-        self._runtime = app.runtime
-        self._surface = route.operation.surface
-        self._needs = _NEEDS.get(self._surface, "")
-        self._pin = head.fields.get(b"x-trunkline-backend", b"").decode("latin-1")
-        self._choices = app.runtime.choices.known(self._needs, self._pin)
-        self.snapshot: object = None
-        self._fields = head.fields
-        self._method = head.method
-        self._headers = head.headers
-        self._key_name = key.name
-        self._target = route.path + route.query
-        self._starts: dict[str, bytes] = {}
-
-    def on_request(self, body: bytes, connection: ServerConnection) -> None:
-        """The whole JSON body."""
-        parsed = parse_json(body)
-        if isinstance(parsed, Fault):
-            if self._surface not in UNLISTED or body.lstrip()[:1] == b"{":
-                self.refuse(connection, parsed, "")
-                return
-            # Operations that are not known here may take another JSON value, or none (`/v1/batches/{id}/cancel`).
-            parsed = ParsedBody("", False, True, body)
-        if self.route.model and not parsed.model:
-            parsed = name_model(parsed, self.route.model)
-        self.start(connection, parsed, None)
-
-    def start(
-        self, connection: ServerConnection, parsed: ParsedBody, length: int | None, form: bytes = b""
-    ) -> Exchange | None:
-        """Check the model, find the candidates, begin. None: it was refused. `form`: the type of one with a model."""
-        runtime = self._runtime
-        model = parsed.model
-        if self.key.models is not None:
-            fault = self._not_allowed(parsed)
-            if fault is not None:
-                return self.refuse(connection, fault, model)
-        if runtime.leads:
-            return self._ask_around(connection, parsed, length, form)
-        return self._begin(connection, parsed, length, form, None)
-
-    def _begin(
-        self,
-        connection: ServerConnection,
-        parsed: ParsedBody,
-        length: int | None,
-        form: bytes,
-        led: Led | None,
-    ) -> Exchange | None:
-        """Find the candidates and send. `led`: where rules or a router led the request; None: there are none."""
-        runtime = self._runtime
-        fields = parsed.fields
-        if led is None:
-            model, pin, choices = parsed.model, self._pin, self._choices
-        else:
-            model, pin = led.model, led.pin or self._pin
-            choices = runtime.choices.known(self._needs, pin, led=bool(led.by))
-            self._outlive()
-        choice = choices.get(model)
-        if choice is None:
-            self._outlive()
-            found = runtime.choose(model, self._needs, pin, led=led is not None and bool(led.by))
-            if isinstance(found, Fault):
-                return self.refuse(connection, found, model)
-            choice = found
-        needs = needs_at(choice.route, fields) if choice.reads else None
-        if fields is not None and choice.touched.isdisjoint(fields) and not choice.fills and led is None:
-            fields = None  # no backend wants any of it changed
-        call = Call(
-            runtime.next_id(),
-            self._surface,
-            self._method,
-            self._target,
-            self._headers,
-            parsed.body,
-            self._key_name,
-            parsed.model,
-            parsed.stream,
-            parsed.include_usage,
-            length,
-            self.extra,
-            self._starts,
-            fields,
-        )
-        if led is not None:
-            call.led = led.by
-        if form:
-            call.form = form
-        exchange = Exchange(runtime, call, connection, choice, needs)
-        connection.adopt(exchange)
-        try:
-            exchange.start()
-        except Exception as error:  # noqa: BLE001 # the client waits, and nothing else would end this call
-            exchange.broke(error)
-        return exchange
-
-    def _outlive(self) -> None:
-        """Where a reload came between head and body: use no upstream's head that was made for the settings before."""
-        if self.snapshot is not self._runtime.choices:
-            self._starts = {}
-
-    def _ask_around(
-        self, connection: ServerConnection, parsed: ParsedBody, length: int | None, form: bytes
-    ) -> Exchange | None:
-        """Let the rules, or the operator's router before them, say which model it is for."""
-        runtime, key = self._runtime, self.key
-        if runtime.router is None and not runtime.guide.rules_of(parsed.model):
-            return self._begin(connection, parsed, length, form, None)
-        view = view_of(parsed.fields, stream=parsed.stream, headers=self._fields, key=key.name, tags=key.tags)
-        if runtime.router is None or parsed.fields is None:
-            return self._begin(connection, parsed, length, form, runtime.guide.lead(parsed.model, view))
-        asking = Asking(
-            runtime,
-            view,
-            RequestView.of(parsed.model, view, parsed.fields),
-            self._needs,
-            lambda led: self._begin(connection, parsed, length, form, led),
-            lambda fault: self.refuse(connection, fault, parsed.model),
-        )
-        connection.adopt(asking)
-        return None
-
-    def _not_allowed(self, parsed: ParsedBody) -> Fault | None:
-        """Why a key that is limited to some models may not send this."""
-        key = self.key
-        if parsed.lists_models:
-            message = f"the key `{key.name}` may not send lists of models (`models`, `fallbacks`)"
-            return Fault(MODEL_NOT_ALLOWED, message, param="models")
-        # A path that names a model (Azure's) may be what the backend obeys.
-        for model in filter(None, (self.route.model, parsed.model)):
-            if not key.allows(model):
-                message = f"the key `{key.name}` may not use the model `{model[:100]}`"
-                return Fault(MODEL_NOT_ALLOWED, message, param="model")
-        if parsed.model:
-            return None
-        message = f"the key `{key.name}` may not use requests that name no model"
-        return Fault(MODEL_NOT_ALLOWED, message, param="model")
-
-    def refuse(self, connection: ServerConnection, fault: Fault, model: str) -> None:
-        """Answer with an error; no backend was asked."""
-        runtime = self.app.runtime
-        request_id = runtime.next_id()
-        send_refusal(connection, fault, self._surface, request_id, self.extra)
-        runtime.observe_refusal(request_id, self._surface, self.key.name, model, fault)
-
-    def on_piece(self, data: bytes, last: bool, connection: ServerConnection) -> None:
-        """Never asked for."""
-
-    def on_writable(self, writable: bool) -> None:
-        """Nothing is being sent yet."""
-
-    def on_gone(self, fault: Fault) -> None:
-        """Nothing was begun."""
-
-    def on_drain_over(self) -> None:
-        """Nothing was begun."""
-
-
-class _OpaqueRequest:
-    """A request whose body the gateway does not interpret: forms, audio, anything else. It streams through.
-
-    A form is looked at for its `model`; for a key that is limited to some models it is held whole, so that what was
-    checked is what is sent.
-    """
-
-    def __init__(self, entry: _Entry) -> None:
-        self._entry = entry
-        self.whole = entry.key.models is not None
-        self._form = entry.content_type.lower().startswith(b"multipart/")
-        self._peeked = b""
-
-    def on_request(self, body: bytes, connection: ServerConnection) -> None:
-        """The whole body (limited keys)."""
-        self._begin(body, connection, None)
-
-    def on_piece(self, data: bytes, last: bool, connection: ServerConnection) -> None:
-        """The first pieces of the body; the exchange gets the others."""
-        self._peeked += data
-        if last:
-            self._begin(self._peeked, connection, None)
-        elif not self._form or len(self._peeked) >= PEEK:
-            self._begin(self._peeked, connection, connection.body_length)
-
-    def on_writable(self, writable: bool) -> None:
-        """Nothing is being sent yet."""
-
-    def on_gone(self, fault: Fault) -> None:
-        """Nothing was begun."""
-
-    def on_drain_over(self) -> None:
-        """Nothing was begun."""
-
-    def _begin(self, body: bytes, connection: ServerConnection, length: int | None) -> None:
-        model: str | Fault = ""
-        if self._form:
-            kind = self._entry.content_type
-            model = multipart_model(body if length is None else _whole_parts(body), kind)
-        if isinstance(model, Fault):
-            self._entry.refuse(connection, model, "")
-        else:
-            form = self._entry.content_type if model else b""
-            if not model and self._entry.key.models is None:
-                model = self._entry.route.model
-            self._entry.start(connection, ParsedBody(model, False, True, body), length, form)
-
-
-def _whole_parts(body: bytes) -> bytes:
-    """The parts of a form's beginning that are all there: of the next one the name may have come without its value."""
-    delimiter = body[: body.find(b"\r\n") + 2]
-    return body[: body.rfind(b"\r\n" + delimiter) + 2 + len(delimiter)]
-
-
-def name_model(parsed: ParsedBody, model: str) -> ParsedBody:
-    """The body of a request whose path names the model (Azure's deployments), with the model in it."""
-    fields = parsed.fields
-    if fields is None:
-        fields = msgspec.json.decode(parsed.body, type=dict[str, msgspec.Raw])
-    named = {**fields, "model": msgspec.Raw(msgspec.json.encode(model))}
-    return structs.replace(parsed, model=model, body=msgspec.json.encode(named), fields=named)
 
 
 def _says_json(head: RequestHead) -> bool:

@@ -1,7 +1,7 @@
 """What stands behind a client connection: who judges heads, who takes requests.
 
 Owns the two contracts between the server and what is built on it. Does not own either side
-(http1_server.py; gateway/application.py, engine/exchange.py).
+(http1_server.py; gateway/entry.py, engine/exchange.py).
 """
 
 from typing import TYPE_CHECKING, Protocol

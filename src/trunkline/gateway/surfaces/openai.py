@@ -1,7 +1,7 @@
 """The routes of the data port: which path is which operation.
 
 Owns the table and its spelling rules (DESIGN section 5: also under /api/v1, the listed ones without /v1, Azure's
-deployments path, a trailing slash). Does not own what is done with a request (gateway/application.py).
+deployments path, a trailing slash). Does not own what is done with a request (gateway/entry.py).
 """
 
 import re
