@@ -12,6 +12,7 @@ import msgspec
 
 from trunkline.providers.model_list import ListedModel
 from trunkline.providers.model_names import ModelNames, names_of
+from trunkline.providers.model_prices import price_of
 from trunkline.providers.model_traits import UNKNOWN, Traits
 from trunkline.routing.backend import BackendSettings, CapabilitySettings
 from trunkline.routing.plan import Plan, default_names, is_glob
@@ -96,15 +97,25 @@ class Catalog:
             if name == model or fnmatchcase(model, name):
                 said = configured[name]
                 found = found.or_else(_traits(said))
+        entry = self._find(index, model)
+        if entry is None:
+            return found
+        return found.or_else(entry.traits).or_else(self.known[index].told.get(entry.id, UNKNOWN))
+
+    def price(self, index: int, model: str) -> float | None:
+        """What a backend's list says about the price of a model, as `model_prices.price_of` tells it."""
+        entry = self._find(index, model)
+        return None if entry is None else price_of(entry.fields)
+
+    def _find(self, index: int, model: str) -> ListedModel | None:
+        """The entry of a backend's list that a model's name means."""
         known = self.known[index]
         if not known.models or known.names is None:
-            return found
+            return None
         name = known.names.find(model)
         if name is None and len(known.models) == 1:
             name = next(iter(known.models))  # a server of one model, called by another name
-        if name is None:
-            return found
-        return found.or_else(known.models[name].traits).or_else(known.told.get(name, UNKNOWN))
+        return None if name is None else known.models[name]
 
     def entries(self) -> list[Entry]:
         """The models of all backends in OpenAI's form, once each: configured ones first, then as backends list them.

@@ -4,7 +4,7 @@ Owns the step from the name in a request to its `Choice`, and the memory of it. 
 nor the choice among their candidates, which is made per call (attempts.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -63,12 +63,14 @@ class Choices:
         plan: Plan,
         board: Board,
         *,
+        price: Callable[[str, str], float | None],
         exposes: bool,
     ) -> None:
         self._settings = settings
         self._upstreams = upstreams
         self._plan = plan
         self._board = board
+        self._price = price
         self._exposes = exposes
         self._routes: dict[tuple[str, str], Routes] = {}
         self._known: dict[tuple[str, str, bool], dict[str, Choice]] = {}
@@ -115,6 +117,7 @@ class Choices:
                 self._settings.models,
                 self._board,
                 listed=self._listed,
+                price=self._price,
                 admits=lambda backend: self._admits(backend, needs, pin),
                 shares={backend.name: backend.traffic_split for backend in self._settings.backends},
                 weights={backend.name: backend.weight for backend in self._settings.backends},

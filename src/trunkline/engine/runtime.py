@@ -72,6 +72,7 @@ class Runtime:
             listening=lambda: self.listening,
             abilities=self._abilities,
             slow_above=self._slow_above,
+            price=lambda backend, model: self.discovery.catalog.price(self._places[backend], model),
             on_checked=self._checked,
             warn=self.warn,
         )

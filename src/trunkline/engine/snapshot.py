@@ -66,6 +66,7 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
     listening: Callable[[], Iterable[Listening]]
     abilities: Callable[[str, str], CapabilitySettings]
     slow_above: Callable[[str], float]
+    price: Callable[[str, str], float | None]
     on_checked: Callable[[str, bool], None]
     warn: Callable[[str], None]
 
@@ -150,7 +151,7 @@ def build(settings: Settings, around: Around, before: Snapshot | None = None) ->
         board=board,
         plan=plan,
         keyring=Keyring(settings.keys),
-        choices=Choices(settings, upstreams, plan, board, exposes=exposes),
+        choices=Choices(settings, upstreams, plan, board, price=around.price, exposes=exposes),
         guide=Guide(settings.rules),
         router=_router(settings, around),
         exposes=exposes,

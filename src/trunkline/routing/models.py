@@ -38,6 +38,13 @@ class TargetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             description="Share of the calls under `weighted`, of the load under `least_busy`. Default: the backend's."
         ),
     ] = None
+    price: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(
+            description="Under `cost`: what tokens cost there, in any unit that all targets share. Default: what the "
+            "backend's list of models says (USD for a million tokens in and a million out)."
+        ),
+    ] = None
     priority: Annotated[
         int | None,
         Meta(

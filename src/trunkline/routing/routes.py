@@ -104,19 +104,23 @@ class Routes:
                     one.model or name,
                     self._weights.get(one.backend, 1.0) if one.weight is None else one.weight,
                     99 if one.priority is None else one.priority,
+                    self._price(one.backend, one.model or name) if one.price is None else one.price,
                 )
                 for one in item.targets
             ]
         else:
-            places = [(backend, name, self._shares.get(backend, 0.0), 99) for backend in self._listed(name)]
-            if any(share for _, _, share, _ in places):
+            places = [
+                (backend, name, self._shares.get(backend, 0.0), 99, self._price(backend, name))
+                for backend in self._listed(name)
+            ]
+            if any(share for _, _, share, _, _ in places):
                 strategy = _WEIGHTED
         places = [place for place in places if self._admits(place[0])]
         if not places:
             return None
         candidates = [
-            Candidate(self._board.target(backend, model), weight, priority, self._price(backend, model), at)
-            for at, (backend, model, weight, priority) in enumerate(places)
+            Candidate(self._board.target(backend, model), weight, priority, price, at)
+            for at, (backend, model, weight, priority, price) in enumerate(places)
         ]
         pool = self._pools[name] = Pool(name, strategy, candidates)
         return pool

@@ -88,6 +88,7 @@ class World:
             listening=list,
             abilities=lambda backend, model: CapabilitySettings(),
             slow_above=lambda backend: 0.0,
+            price=lambda backend, model: None,
             on_checked=lambda name, up: None,
             warn=lambda text: None,
         )

@@ -54,7 +54,14 @@ class World:
             retry = RetryPolicy(one.max_retries, one.backoff_base, one.backoff_max)
             self.board.enter(BackendState(one.name, retry=retry, limit=one.max_concurrency or 0))
         self.plan = Plan(self.settings.backends)
-        self.choices = Choices(self.settings, self.upstreams, self.plan, self.board, exposes=exposes)
+        self.choices = Choices(
+            self.settings,
+            self.upstreams,
+            self.plan,
+            self.board,
+            price=lambda backend, model: None,
+            exposes=exposes,
+        )
 
     @property
     def runtime(self) -> Any:
