@@ -31,8 +31,9 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     """Who can be asked for one model.
 
     `target` is asked as long as nothing speaks against it; None where that has to be found out per call. `pick`,
-    `upstream` and `naming` (the header lines that name it) are those of the first target all the same. `namings`: the
-    same of others, by target. `total`: the seconds that a call has, those of the first target.
+    `upstream` and `naming` (the header lines that name it) are those of the first target all the same. `own` and
+    `namings`: the same of all targets of the model itself, by place; the latter "" until one was asked. `total`: the
+    seconds that a call has, those of the first target.
     `touched`: fields of a request that some candidate may want changed; `fills`: one may fill in the model.
     `reads`: what a request asks for decides who is asked. `pin`: the only backend that may be asked, "" for any.
     """
@@ -43,7 +44,8 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     target: Target | None
     upstream: Upstream
     naming: bytes
-    namings: dict[Target, bytes]
+    own: tuple[Upstream, ...]
+    namings: list[bytes]
     total: float
     touched: frozenset[str]
     fills: bool
@@ -186,7 +188,8 @@ class Choices:
             None if plain is None else plain.candidate.target,
             upstream,
             self.naming(route.tiers[0].name, upstream, 1),
-            {},
+            tuple(self._upstreams[one.target.backend.name] for one in route.tiers[0].candidates),
+            [b""] * len(route.tiers[0].candidates),
             upstream.settings.timeouts.total,
             touched,
             not model and any(self._upstreams[one.backend.name].fills for one in asked),

@@ -83,16 +83,15 @@ class Exchange(Succession):
                 return b""  # nobody was asked
             if pick is None:
                 return choice.naming
-            known = choice.namings.get(self._target)
-            if known is not None:
+            if pick.tier == 0 and (known := choice.namings[pick.candidate.place]):
                 return known
         pool = choice.route.pool(0 if pick is None else pick.tier)
         attempts = len(self._attempts) + (self._fault is None)  # the present one is noted when it has failed
         naming = self._runtime.choices.naming(pool.name, self._upstream, attempts)
         if self._failover is not None and self._failover.evicted:
             return b"%bx-trunkline-evicted: %b\r\n" % (naming, self._failover.evicted)
-        if not self._attempts:
-            choice.namings[self._target] = naming
+        if not self._attempts and pick is not None and pick.tier == 0:
+            choice.namings[pick.candidate.place] = naming
         return naming
 
     @property

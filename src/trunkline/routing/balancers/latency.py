@@ -12,7 +12,7 @@ second.
 from collections.abc import Sequence
 
 from trunkline.routing.balancers.base import Allowed, Candidate, Rng
-from trunkline.routing.balancers.two_choices import better_of_two
+from trunkline.routing.balancers.two_choices import TwoChoices
 
 LEAST = 1e-3
 """Seconds that are added, so that load counts where nothing is known: less than any model needs."""
@@ -21,15 +21,15 @@ UNKNOWN = 1.0
 
 
 class Latency:
-    """It remembers nothing: times and calls are kept at the targets. `streamed`: whose times it reads."""
+    """Times and calls are kept at the targets. `streamed`: whose times it reads."""
 
     def __init__(self, candidates: Sequence[Candidate], *, streamed: bool = True) -> None:
-        self._candidates = tuple(candidates)
+        self._two = TwoChoices(candidates)
         self._streamed = streamed
 
     def pick(self, rng: Rng, now: float, allowed: Allowed | None = None) -> Candidate | None:
         """The better of two that can be asked."""
-        return better_of_two(self._candidates, self.score, rng, now, allowed)
+        return self._two.pick(self.score, rng, now, allowed)
 
     def score(self, candidate: Candidate, now: float) -> float:
         """Seconds, times calls."""

@@ -6,24 +6,22 @@ Among few candidates all are looked at, from a random one on, so that equals sha
 from collections.abc import Sequence
 
 from trunkline.routing.balancers.base import Allowed, Candidate, Rng, open_to
-from trunkline.routing.balancers.two_choices import better_of_two
-
-FEW = 16
-"""Candidates that are all looked at: 3 us. Beyond, two choices come close enough to the best."""
+from trunkline.routing.balancers.two_choices import FEW, TwoChoices
 
 
 class LeastBusy:
-    """It remembers nothing: the calls are counted at the targets."""
+    """The calls are counted at the targets."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self._candidates = tuple(candidates)
+        self._two = TwoChoices(candidates)
 
     def pick(self, rng: Rng, now: float, allowed: Allowed | None = None) -> Candidate | None:
         """The least busy that can be asked."""
         candidates = self._candidates
         count = len(candidates)
         if count > FEW:
-            return better_of_two(candidates, self.score, rng, now, allowed)
+            return self._two.pick(self.score, rng, now, allowed)
         start = int(rng.random() * count)
         best: Candidate | None = None
         least = 0.0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.unit.routing.world import Draws, candidates, eject
 from trunkline.routing.balancers.base import Candidate
-from trunkline.routing.balancers.two_choices import better_of_two
+from trunkline.routing.balancers.two_choices import FEW, TwoChoices, better_of_two
 
 
 @given(
@@ -77,3 +77,41 @@ def test_many_are_not_all_looked_at() -> None:
 
     better_of_two(them, place, Random(1), 0.0, allowed)
     assert len(looked) == 2
+
+
+@given(count=st.integers(FEW + 1, 60), seed=st.integers(0, 2**32), loads=st.randoms(use_true_random=False))
+def test_among_many_each_is_looked_at_twice_in_a_round_and_the_worse_is_never_taken(
+    count: int, seed: int, loads: Random
+) -> None:
+    them = candidates(count)
+    load = [loads.randrange(5) for _ in them]
+    seen: list[int] = []
+
+    def cost(one: Candidate, now: float) -> float:
+        seen.append(one.place)
+        return load[one.place]
+
+    two, rng = TwoChoices(them), Random(seed)
+    while not seen or seen[-1] != count - 1:  # the first round begins anywhere
+        seen.clear()
+        assert two.pick(cost, rng, 0.0, None) is not None
+    seen.clear()
+    for _ in them:
+        found = two.pick(cost, rng, 0.0, None)
+        assert found is not None
+        first, other = seen[-2:]
+        assert first != other
+        assert load[found.place] == min(load[first], load[other])
+    assert {place: seen.count(place) for place in seen} == dict.fromkeys(range(count), 2)
+
+
+def test_among_few_and_where_some_cannot_be_asked_chance_decides() -> None:
+    few, many = candidates(FEW), candidates(FEW + 1)
+    draws = Draws(0.0, 0.5)
+    assert TwoChoices(few).pick(place, draws, 0.0, None) is few[0]
+    assert draws.count == 2
+    for one in many[2:]:
+        eject(one.target, 0.0)
+    two, rng = TwoChoices(many), Random(1)
+    assert {two.pick(place, rng, 1.0, None) for _ in range(40)} == {many[0]}
+    assert two.pick(place, rng, 1.0, lambda one: one.place == 1) is many[1]
