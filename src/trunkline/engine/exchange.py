@@ -288,6 +288,8 @@ class Exchange(Succession):
             if splicing.transcript.unfit and self.call.body:
                 self._drop_body()
                 self._sink.release()
+                if self._relay is not None:
+                    self._relay.forget()
             return False
         if splicing.joint.joined:
             if self._trial is not None and not splicing.told:

@@ -141,6 +141,8 @@ class Relay:
             self.last_event_at = now
             if inspector is not None:
                 self._events_seen = inspector.events
+                if self.transcript is not None:
+                    self.transcript.look()
         if forwarded != self.forwarded and self._phase == _EVENTS:
             self.last_event_at = now
             if self.transcript is not None:
@@ -173,6 +175,12 @@ class Relay:
     def decoded(self) -> bool:
         """Whether the body is sent on without the upstream's content-encoding."""
         return self._inflater is not None
+
+    def forget(self) -> None:
+        """No other answer could go on with this one: keep nothing of it."""
+        self.transcript = None
+        if isinstance(self._inspector, ChatInspector):
+            self._inspector.keep = self._inspector.keep_odd = None
 
     def pause(self, paused: bool) -> None:
         """The client stopped, or began again, to read."""
@@ -327,8 +335,6 @@ class Relay:
         if owner.committed:
             if self.splice is not None:
                 out = self.splice.feed(out)
-            elif self.transcript is not None and out:
-                self.transcript.events(out)
             if out:
                 owner.send(out)
             if inspector.fault is not None:
@@ -354,6 +360,8 @@ class Relay:
             if self.transcript is not None:
                 self.transcript.events(held)
             self._owner.send(held)
+        if self.transcript is not None and isinstance(inspector, ChatInspector):
+            inspector.keep, inspector.keep_odd = self.transcript.keep, self.transcript.odd
         self._open_short_way(inspector)
         if inspector.fault is not None:
             self._broke_off(inspector.fault)
@@ -372,8 +380,6 @@ class Relay:
         """Let the connection forward what repeats the last event but for its text: framed for the client already."""
         forward = self._owner.framed()
         if forward is not None and self._inflater is None and isinstance(inspector, ChatInspector):
-            if self.transcript is not None:
-                inspector.keep = self.transcript.keep
             self.connection.forward = forward
             self.connection.repeats = inspector.repeats
 

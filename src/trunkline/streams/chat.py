@@ -11,7 +11,7 @@ import msgspec
 
 from trunkline.streams.base import StreamInspector, is_utf8, stream_fault
 from trunkline.wire.chunked import SIZE_LINES
-from trunkline.wire.openai import ABSENT, Chunk, decode_chunk, present
+from trunkline.wire.openai import ABSENT, Choice, Chunk, decode_chunk, present
 from trunkline.wire.sse import Event
 
 _DONE = b"[DONE]"
@@ -28,7 +28,7 @@ class ChatInspector(StreamInspector):
     it is JSON because the first was, and says nothing new because the text is all that differs.
     """
 
-    __slots__ = ("_done", "_learned", "_lessons", "_open", "_seen", "_tail", "frame", "keep")
+    __slots__ = ("_done", "_learned", "_lessons", "_open", "_seen", "_tail", "frame", "keep", "keep_odd")
 
     def __init__(self, include_usage: bool = True) -> None:
         super().__init__(include_usage)
@@ -42,7 +42,9 @@ class ChatInspector(StreamInspector):
         """What stands around the text of a content event, behind it with the CRLF of a chunk, and the length of both;
         None: decode the next."""
         self.keep: Callable[[bytes], object] | None = None
-        """Is given the plain text of each event that `repeats`: the bytes inside the frame."""
+        """Is given the text of each event that has nothing else."""
+        self.keep_odd: Callable[[bytes], object] | None = None
+        """Where there is a `keep`: is given the data of the others."""
 
     def repeats(self, data: bytes) -> bool:
         """Whether `data`, read at the boundary of a chunk, is one chunk with one event that says nothing new.
@@ -111,6 +113,8 @@ class ChatInspector(StreamInspector):
         try:
             chunk = decode_chunk(payload)
         except (msgspec.ValidationError, UnicodeError, RecursionError):
+            if self.keep_odd is not None:
+                self.keep_odd(payload)
             return self._odd_shape(payload)
         except msgspec.DecodeError:
             self.malformed += 1
@@ -149,7 +153,29 @@ class ChatInspector(StreamInspector):
                         self._learn(event, delta.content.encode(), chunk)
             elif choice.text:
                 self.content = True
+        if self.keep_odd is not None:
+            self._keep(choices, payload)
         return True
+
+    def _oversize(self, beginning: bytes) -> None:
+        if self.keep_odd is not None:
+            self.keep_odd(beginning)
+
+    def _keep(self, choices: list[Choice] | None, payload: bytes) -> None:
+        assert self.keep is not None
+        assert self.keep_odd is not None
+        if choices is not None and len(choices) == 1:
+            choice = choices[0]
+            delta = choice.delta
+            if (
+                delta is not None
+                and type(delta.content) is str
+                and not (choice.index or choice.finish_reason)
+                and not delta.has_more()
+            ):
+                self.keep(delta.content.encode())
+                return
+        self.keep_odd(payload)
 
     def _learn(self, event: bytes, text: bytes, chunk: Chunk) -> None:
         """Keep what stands around the text, if an event with another text there says nothing else that is new."""

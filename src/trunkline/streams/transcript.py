@@ -3,10 +3,10 @@
 Owns collecting and the limits of it. Does not own what is done with the text (splice.py, continuation.py) nor the
 reading of streams that are whole (chat.py).
 
-Two kinds of bytes go out, so two kinds are taken. Of an event that repeats the last one but for its text, the text
-alone (`keep`, which is a list's own `append`: it runs once per token). Events that were looked at, as they are
-(`events`); they are decoded when there are many of them or when somebody asks. So a long answer costs its text, not
-ten times that, and what cannot be spliced anyway (a tool call, several choices, too much text) is not kept at all.
+Of events that add text to the answer's content and nothing else, the text alone is taken (`keep`, which is a list's
+own `append`: it runs once per token); of others their data (`odd`), and those that went out with the commit as they
+are (`events`). These are decoded when there are many of them or when somebody asks. So a long answer costs its text,
+not ten times that, and what cannot be spliced anyway (a tool call, several choices, too much text) is not kept at all.
 """
 
 from collections.abc import Callable
@@ -77,7 +77,7 @@ class Transcript:
     __slots__ = ("_count", "_identity", "_parts", "_pieces", "_raw", "_role", "_splitter", "keep", "unfit")
 
     def __init__(self) -> None:
-        self._pieces: list[bytes | tuple[bytes]] = []  # tuples: events
+        self._pieces: list[bytes | tuple[bytes] | list[bytes]] = []  # tuples: events; lists: data of one
         self._raw = 0
         self._splitter = EventSplitter()
         self._identity: dict[str, msgspec.Raw] = {}
@@ -100,6 +100,13 @@ class Transcript:
             return
         self._pieces.append((data,))
         self._raw += len(data)
+        if self._raw > MAX_RAW:
+            self.settle()
+
+    def odd(self, payload: bytes) -> None:
+        """Take the data of an event that is more than text."""
+        self._pieces.append([payload])
+        self._raw += len(payload)
         if self._raw > MAX_RAW:
             self.settle()
 
@@ -126,6 +133,8 @@ class Transcript:
                         self.unfit = "an event was too long to be read"
                     elif (event := parse_event(raw)) is not None:
                         self._read(event.data)
+            elif isinstance(piece, list):
+                self._read(piece[0])
             else:
                 self._add("content", piece)
         length = 0

@@ -37,6 +37,18 @@ class Delta(msgspec.Struct, gc=False):
             or self.audio
         )
 
+    def has_more(self) -> bool:
+        """Whether a client sees anything of this besides `content`."""
+        return bool(
+            self.reasoning_content
+            or self.reasoning
+            or self.tool_calls
+            or self.reasoning_details
+            or self.refusal
+            or self.function_call
+            or self.audio
+        )
+
 
 class Choice(msgspec.Struct, gc=False):
     """One choice of a chunk; `text` is the completions surface."""

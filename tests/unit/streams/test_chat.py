@@ -26,6 +26,7 @@ from tests.unit.streams.events import (
 )
 from trunkline.errors import EMPTY_STREAM, ERROR_IN_STREAM
 from trunkline.streams.chat import ChatInspector
+from trunkline.wire.sse import LIMIT
 from trunkline.wire.usage import Usage
 
 
@@ -246,3 +247,38 @@ def test_a_malformed_event_is_left_out(surface: str, bad: bytes) -> None:
 def test_only_the_mark_of_an_end_is_needed_of_what_shows_nothing() -> None:
     inspector = ChatInspector()
     assert inspector.spare(ROLE + COMMENT + delta() + USED + DONE + delta(role="assistant")) == DONE
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        delta(content="x", reasoning="y"),
+        delta(content=[{"type": "text"}]),
+        delta(role="assistant"),
+        delta(content="x", tool_calls=[{"index": 0}]),
+        event({"choices": [{"index": 1, "delta": {"content": "x"}}]}),
+        event({"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}]}),
+        event({"choices": []}),
+        event({"choices": "odd"}),
+        STOP,
+    ],
+)
+def test_of_an_event_that_is_read_the_text_is_kept_or_all_of_it(odd: bytes) -> None:
+    kept: list[bytes] = []
+    others: list[bytes] = []
+    inspector = ChatInspector()
+    inspector.keep, inspector.keep_odd = kept.append, others.append
+    inspector.feed(delta(content="ä"))
+    inspector.feed(odd)
+    inspector.feed(delta(content="z") + DONE)
+    assert kept == ["ä".encode(), b"z"]
+    assert others == [odd[6:-2]]
+
+
+def test_of_an_event_that_is_too_long_to_be_read_the_beginning_is_kept() -> None:
+    others: list[bytes] = []
+    inspector = ChatInspector()
+    inspector.keep, inspector.keep_odd = others.append, others.append
+    inspector.feed(event({"choices": [{"delta": {"content": "x" * LIMIT}}]}))
+    assert len(others) == 1
+    assert others[0].startswith(b"data: ")

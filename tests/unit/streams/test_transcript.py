@@ -113,8 +113,11 @@ def test_the_text_is_that_of_the_events_whichever_way_they_went(data: st.DataObj
     transcript = Transcript()
     transcript.events(answer("first", [])[0])
     for piece in pieces:
-        if piece and data.draw(st.booleans()):
+        way = data.draw(st.integers(0, 2))
+        if piece and way == 0:
             transcript.keep(piece.encode())
+        elif way == 1:
+            transcript.odd(chunk(content=piece)[6:-2])
         else:
             transcript.events(chunk(content=piece))
         if data.draw(st.booleans()):
@@ -123,3 +126,13 @@ def test_the_text_is_that_of_the_events_whichever_way_they_went(data: st.DataObj
     assert isinstance(found, Had)
     assert found.texts.get("content", "") == text
     assert found.pieces == len([piece for piece in pieces if piece])
+
+
+def test_the_data_of_events_is_bounded_too() -> None:
+    transcript = Transcript()
+    for _ in range(3):
+        transcript.odd(chunk(content="a", system_fingerprint="f" * (MAX_RAW // 2))[6:-2])
+    assert "1 pieces more" in repr(transcript)
+    found = transcript.read()
+    assert isinstance(found, Had)
+    assert found.texts == {"content": "aaa"}

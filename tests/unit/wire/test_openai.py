@@ -65,3 +65,21 @@ def test_whole_answers() -> None:
         True,
         False,
     )
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "reasoning_content",
+        "reasoning",
+        "tool_calls",
+        "reasoning_details",
+        "refusal",
+        "function_call",
+        "audio",
+    ],
+)
+def test_what_a_delta_has_besides_its_content(field: str) -> None:
+    assert Delta(**{field: "x"}).has_more()
+    assert not Delta(**{field: ""}).has_more()
+    assert not Delta(content="x").has_more()
