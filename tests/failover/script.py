@@ -63,7 +63,7 @@ class Script:
         number = len(self.asked) - 1
         answer = self._by(ask) if self._by is not None else self._answers[min(number, len(self._answers) - 1)]
         for step in answer:
-            if step is CUT:
+            if step is None:
                 return False
             if isinstance(step, bytes):
                 writer.write(step)
