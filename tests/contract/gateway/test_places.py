@@ -134,6 +134,8 @@ async def test_who_waits_in_vain_is_told_when_its_time_is_over() -> None:
         await first.until(b"data: ")
         replies = await asyncio.gather(*(world.ask(chat("m", stream=stream)) for stream in (False, True)))
         assert [(reply.status, reply.json["error"]["code"]) for reply in replies] == [(503, "no_backend")] * 2
+        assert all(1 <= int(reply.headers["retry-after"]) <= 120 for reply in replies)
+        assert not any("x-trunkline-backend" in reply.headers for reply in replies)
         assert len(world.gateway.runtime.waiting) == 0
         assert len(models_asked(world)) == 1
         await first.leave()
