@@ -75,6 +75,22 @@ async def test_the_first_token_is_waited_for_as_long_as_such_a_server_may_need(
 
 
 @on_both_loops
+async def test_a_role_is_no_content_and_begins_no_shorter_limit(tmp_path: Path) -> None:
+    """A server that loads its model may say the role at once: the 30 s between events do not hold yet."""
+    models = pair("role_stall", backends=("sim", "other"))
+    async with running(tmp_path, models, backends={"sim": "provider: ollama", "other": ""}) as world:
+        task = asyncio.get_running_loop().create_task(world.call())
+        await world.arrived(named("role_stall"))
+        (exchange,) = world.gateway.runtime.live
+        while exchange._relay is None or not exchange._relay.bytes_in:
+            await asyncio.sleep(0.005)
+        await still_waiting(world, task, 40)
+        put_forward(world, 400)
+        assert (await task).outcome == "success"
+        assert len(world.asked(OK, "other")) == 1
+
+
+@on_both_loops
 async def test_a_long_prompt_is_given_more_time(tmp_path: Path) -> None:
     models = pair("delay_head=forever", backends=("sim", "other"))
     async with running(tmp_path, models, backends={"sim": "", "other": ""}) as world:

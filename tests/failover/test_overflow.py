@@ -198,3 +198,45 @@ async def test_a_window_that_is_known_to_be_too_small_is_not_even_asked(tmp_path
         told = await world.call(messages=turns(8, 12))
         assert told.outcome == "success"
         assert world.seen(TINY, LARGE) == [0, 1]
+
+
+# what is left out beforehand, by estimate
+
+TWO = "models:\n  primary: {targets: [{backend: sim, model: sim-small}, {backend: sim, model: sim-large}]}\n"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@on_both_loops
+async def test_an_image_does_not_fill_a_window(tmp_path: Path, stream: bool) -> None:
+    backends = {"sim": "capabilities: {sim-small: {context_window: 128000}}"}
+    url = {"url": "data:image/png;base64," + "A" * 3_000_000}
+    content = [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": url}]
+    async with running(tmp_path, TWO, backends=backends) as world:
+        told = await world.call(stream=stream, messages=[{"role": "user", "content": content}])
+        assert told.outcome == "success"
+        assert world.seen("sim-small", "sim-large") == [1, 0]
+
+
+@on_both_loops
+async def test_two_names_of_one_limit_count_once(tmp_path: Path) -> None:
+    backends = {"sim": "capabilities: {sim-small: {context_window: 1000}}"}
+    async with running(tmp_path, TWO, backends=backends) as world:
+        await world.call(max_tokens=600, max_completion_tokens=600)
+        assert world.seen("sim-small", "sim-large") == [1, 0]
+        await world.call(max_tokens=600, max_completion_tokens=1600)
+        assert world.seen("sim-small", "sim-large") == [1, 1], "the larger of both"
+
+
+@on_both_loops
+async def test_what_the_upstream_counted_wins_over_the_estimate(tmp_path: Path) -> None:
+    """By its length the prompt would not even fit where its tokens do."""
+    text = (
+        f'models:\n  primary: {{targets: [{{backend: sim, model: "{TINY}"}},'
+        f' {{backend: sim, model: "{LARGE}"}}]}}\n'
+    )
+    known = {"sim": f'capabilities: {{"{TINY}": {{context_window: 30}}, "{LARGE}": {{context_window: 500}}}}'}
+    async with running(tmp_path, text, backends=known) as world:
+        say = [{"role": "user", "content": "unusuallylongwordforacounter " * 200}]
+        told = await world.call(messages=say)
+        assert told.outcome == "success"
+        assert world.seen(TINY, LARGE) == [1, 1]

@@ -72,7 +72,9 @@ async def test_whole_answers_fail_over_on_every_surface(tmp_path: Path, path: st
 @on_both_loops
 async def test_another_kind_of_body_is_no_answer_for_who_wants_events(tmp_path: Path) -> None:
     """It would pass for an empty stream."""
-    for at, spec in enumerate(("error_200", "error_200;body=html", "error_200;body=empty")):
+    for at, spec in enumerate(
+        ("error_200", "error_200;body=html", "error_200;body=empty", "error_200;body=text")
+    ):
         folder = tmp_path / str(at)
         folder.mkdir()
         async with running(folder, pair(spec), backends={"sim": "max_retries: 0"}) as world:

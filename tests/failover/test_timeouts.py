@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.net.dialling import blackhole
-from tests.failover.harness import named, on_one_loop, pair, running
+from tests.failover.harness import OK, named, on_one_loop, pair, running
 
 QUICK = {"sim": "timeouts: {first_token: 0.2, idle: 0.2}"}
 ALONE = 'models:\n  primary: {{targets: [{{backend: sim, model: "{0}"}}]}}\n'
@@ -78,6 +78,51 @@ async def test_an_ejected_fallback_is_nobody_else(tmp_path: Path) -> None:
         told = await world.call()
         assert (told.outcome, told.headers["x-trunkline-model"]) == ("success", "primary")
         assert world.seen(named(spec), named()) == [1, 0]
+
+
+@on_one_loop
+async def test_who_has_failed_for_this_call_is_nobody_else(tmp_path: Path) -> None:
+    backends = {"a": "max_retries: 0", "b": "timeouts: {first_token: 0.2}"}
+    models = pair("status=500", "delay_head=0.6", backends=("a", "b"))
+    async with running(tmp_path, models, backends=backends) as world:
+        told = await world.call()
+        await world.quiet()
+        assert (told.outcome, told.headers["x-trunkline-backend"]) == ("success", "b")
+        assert world.faults == ["server_error", ""]
+
+
+@on_one_loop
+async def test_who_is_not_able_is_nobody_else(tmp_path: Path) -> None:
+    """Nor is one who could be asked other things."""
+    backends = {"a": "timeouts: {first_token: 0.2}", "b": "capabilities: {sim-small: {tools: false}}"}
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    async with running(tmp_path, pair("delay_head=0.6", backends=("a", "b")), backends=backends) as world:
+        told = await world.call(tools=tools)
+        assert (told.outcome, told.headers["x-trunkline-backend"]) == ("success", "a")
+        assert world.asked(OK, "b") == []
+        told = await world.call()
+        assert (told.outcome, told.headers["x-trunkline-backend"]) == ("success", "b")
+
+
+@on_one_loop
+async def test_with_nobody_else_silence_after_the_role_is_no_silence_between_events(tmp_path: Path) -> None:
+    spec = "stall=0.8;after=1;delay_chunk=0"
+    backends = {"sim": "timeouts: {idle: 0.3, first_token: 0.2}"}
+    async with running(tmp_path, ALONE.format(named(spec)), backends=backends) as world:
+        assert (await world.call()).outcome == "success"
+        assert world.seen(named(spec)) == [1]
+
+
+@on_one_loop
+async def test_comments_for_ever_are_no_answer_that_goes_on(tmp_path: Path) -> None:
+    """After content they extend the limit three times at most; then the rest comes from elsewhere."""
+    spec = "delay_chunk=0;comments=0.05;stall;after=9"
+    async with running(tmp_path, pair(spec), backends={"sim": "timeouts: {idle: 0.3}"}) as world:
+        want = await world.direct()
+        told = await world.call(limit=10)
+        await world.quiet()
+        assert (told.outcome, told.text) == ("success", want.text)
+        assert world.faults == ["idle_timeout", ""]
 
 
 @on_one_loop
