@@ -140,6 +140,16 @@ async def test_no_first_token_limit_without_another_candidate() -> None:
 
 
 @on_both_loops
+async def test_the_last_target_that_is_left_is_waited_for() -> None:
+    """Somebody who has failed already is nobody else to ask: there is no limit for the first token."""
+    async with running("status=500", "delay_head=0.5", timeouts={"first_token": 0.2}) as world:
+        reply = await world.ask(chat(stream=True))
+        assert (reply.status, reply.headers["x-trunkline-backend"]) == (200, "b")
+        await world.quiet()
+        assert world.faults == [("a", "server_error"), ("b", "")]
+
+
+@on_both_loops
 async def test_a_connect_timeout_is_504_and_leads_on() -> None:
     # A listening socket whose queue is full lets a connection wait.
     import socket

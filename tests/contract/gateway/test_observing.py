@@ -1,5 +1,7 @@
 """What operators and monitors see: records, metrics, health, the list of models."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -171,4 +173,34 @@ async def test_a_failure_of_the_gateway_itself_is_an_answer(capfd: pytest.Captur
         assert msgspec.json.decode(reply.body)
         del world.gateway.runtime.finished
         assert (await world.ask(chat())).status == 200
+    assert "a bug" in capfd.readouterr().err
+
+
+@on_both_loops
+async def test_a_failure_while_a_connection_is_made_ends_that_too(capfd: pytest.CaptureFixture[str]) -> None:
+    opened, ended = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        async def connect(self, factory: object) -> None:
+            opened.set()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                ended.set()
+
+    async with running() as world:
+        pool = world.gateway.runtime.upstreams[0].pool
+        pool._connector = Slow()  # type: ignore[assignment]  # never answers
+        client = await world.open()
+        client.send(chat(headers="connection: close\r\n"))
+        await opened.wait()
+        (exchange,) = world.gateway.runtime.live
+        exchange.broke(RuntimeError("a bug"))
+        reply = await client.rest()
+        assert (reply.status, reply.json["error"]["code"]) == (500, "internal_error")
+        await ended.wait()
+        await world.quiet()
+        assert world.record.fault == "internal"
+        assert pool.open_count == 0
+        assert world.counts == [0]
     assert "a bug" in capfd.readouterr().err

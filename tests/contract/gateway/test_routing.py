@@ -1,6 +1,7 @@
 """Public models over sockets: who is asked for a name, and what the upstream and the client see of it.
 
-What follows a failure is in tests/failover; limits on calls at once and health are in test_places.py.
+What follows a failure is in tests/failover; limits on calls at once and health are in test_places.py, what targets
+are known to lack in test_needs.py, backends of the caller's choice in test_pins.py.
 """
 
 from typing import Any
@@ -10,7 +11,6 @@ import pytest
 
 from tests.contract.gateway.harness import Reply, World, chat, multipart, on_both_loops, post, running
 from trunkline.policy.keys import KeySettings
-from trunkline.routing.backend import CapabilitySettings
 
 SAY = [{"role": "user", "content": "hello there"}]
 AT_A = {"backend": "a", "model": "sim-small"}
@@ -307,97 +307,3 @@ async def test_who_has_no_share_takes_over_all_the_same() -> None:
     async with running("status=500", None, backends=shares) as world:
         assert answered(await world.ask(chat("sim-small"))) == (200, "sim-small", "b")
         assert world.counts == [1, 1]
-
-
-# a backend of the caller's choice
-
-PIN_B = "x-trunkline-backend: b\r\n"
-
-
-@on_both_loops
-async def test_a_pinned_backend_is_the_only_one_that_is_asked() -> None:
-    config = {
-        "m": {"targets": [AT_A, AT_B], "fallbacks": ["f"]},
-        "f": {"targets": [AT_A, {"backend": "b", "model": "sim-embed"}]},
-    }
-    async with running(None, "status=500", models=config) as world:
-        assert answered(await world.ask(chat("m"))) == (200, "m", "a")
-        reply = await world.ask(chat("m", headers=PIN_B))
-        assert answered(reply) == (500, "f", "b")
-        assert asked(world) == [(0, "sim-small"), (1, "sim-large"), (1, "sim-embed")]
-        assert world.sims[1].log[-1].header("x-trunkline-backend") is None
-
-
-@on_both_loops
-async def test_a_key_must_be_allowed_to_choose_the_backend() -> None:
-    keys = [KeySettings(name="ops", key="k1", pin=True), KeySettings(name="app", key="k2")]
-    async with running(None, None, keys=keys) as world:
-        for key, status, counts in (("k1", 200, [0, 1]), ("k2", 403, [0, 1])):
-            reply = await world.ask(chat(headers=f"authorization: Bearer {key}\r\n{PIN_B}"))
-            assert (reply.status, world.counts) == (status, counts)
-        assert reply.json["error"]["code"] == "backend_not_allowed"
-
-
-@pytest.mark.parametrize(
-    ("headers", "model", "code"),
-    [
-        ("x-trunkline-backend: nobody\r\n", "m", "backend_not_found"),
-        ("x-trunkline-backend:\r\n", "m", "backend_not_found"),
-        (PIN_B, "m", "model_not_found"),
-    ],
-)
-@on_both_loops
-async def test_a_backend_that_cannot_be_had_is_the_callers_mistake(
-    headers: str, model: str, code: str
-) -> None:
-    async with running(None, None, models={"m": {"targets": [AT_A]}}) as world:
-        reply = await world.ask(chat(model, headers=headers))
-        assert (reply.status, reply.json["error"]["code"]) == (400, code)
-        assert world.counts == [0, 0]
-
-
-# what a target can do
-
-
-@pytest.mark.parametrize(
-    ("known", "fields"),
-    [
-        ({"vision": False}, {"messages": PICTURE}),
-        ({"tools": False}, {"tools": [TOOL]}),
-        ({"json_schema": False}, {"response_format": SCHEMA}),
-        ({"context_window": 500}, said("word " * 1000)),
-        ({"context_window": 500}, {"max_tokens": 600}),
-    ],
-)
-@on_both_loops
-async def test_who_is_known_to_lack_what_is_needed_is_left_out(
-    known: dict[str, Any], fields: dict[str, Any]
-) -> None:
-    config = {"m": {"targets": [AT_A, AT_B]}, "alone": {"targets": [AT_A]}}
-    backends = [{"capabilities": {"sim-*": CapabilitySettings(**known)}}, {}]
-    async with running(None, None, models=config, backends=backends) as world:
-        assert answered(await world.ask(chat("m"))) == (200, "m", "a")
-        assert answered(await world.ask(chat("m", **fields))) == (200, "m", "b")
-        assert (await world.ask(chat("alone", **fields))).headers["x-trunkline-backend"] == "a", (
-            "if nobody has it, the upstream's own words say so"
-        )
-
-
-@on_both_loops
-async def test_the_size_of_a_picture_is_not_the_length_of_a_prompt() -> None:
-    backends = [{"capabilities": {"sim-*": CapabilitySettings(context_window=8000)}}, {}]
-    url = {"url": "data:image/png;base64," + "A" * 200_000}
-    talk = [{"role": "user", "content": [{"type": "image_url", "image_url": url}]}]
-    async with running(None, None, models={"m": {"targets": [AT_A, AT_B]}}, backends=backends) as world:
-        assert answered(await world.ask(chat("m", messages=talk))) == (200, "m", "a")
-        assert answered(await world.ask(chat("m", **said("word " * 20_000)))) == (200, "m", "b")
-
-
-@on_both_loops
-async def test_the_last_target_that_is_left_is_waited_for() -> None:
-    """Somebody who has failed already is nobody else to ask: there is no limit for the first token."""
-    async with running("status=500", "delay_head=0.5", timeouts={"first_token": 0.2}) as world:
-        reply = await world.ask(chat(stream=True))
-        assert answered(reply) == (200, "sim-small", "b")
-        await world.quiet()
-        assert world.faults == [("a", "server_error"), ("b", "")]

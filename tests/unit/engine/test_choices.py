@@ -115,6 +115,27 @@ def test_with_public_models_other_names_are_unknown(make: Make) -> None:
     assert candidates(choice(world, "")) == ["a/"], "who names no model gets what there is"
 
 
+def test_rules_and_routers_may_name_what_clients_may_not(make: Make) -> None:
+    world = make({"models": ["x", "y"]}, models={"chat": {"targets": [AT_A]}})
+    found = world.choices.find("y", led=True)
+    assert isinstance(found, Choice)
+    assert candidates(found) == ["a/y"]
+    assert world.choices.known(led=True) == {"y": found}
+    assert world.choices.known() == {}
+    assert refused(world, "y")[0] == 404
+    nowhere = world.choices.find("nowhere", led=True)
+    assert isinstance(nowhere, Fault)
+    assert nowhere.http_status == 404
+
+
+@pytest.mark.parametrize("models", [{}, {"chat": {"targets": [AT_A]}}], ids=["lists", "public models"])
+def test_close_names_are_looked_for_once(make: Make, models: dict[str, Any]) -> None:
+    world = make({"models": ["x"]}, models=models)
+    found = world.choices.find("chatt")
+    assert isinstance(found, Fault)
+    assert world.choices.find("chatt") is found
+
+
 def test_without_public_models_the_lists_decide(make: Make) -> None:
     world = make({"models": ["x"]}, {"models": ["x", "y"]})
     assert candidates(choice(world, "x")) == ["a/x", "b/x"]
