@@ -136,6 +136,24 @@ async def test_a_repeat_takes_no_place_that_another_call_has(tmp_path: Path) -> 
         assert script.most == 1
 
 
+@on_both_loops
+async def test_a_stale_connection_is_replaced_in_the_place_that_its_call_has(tmp_path: Path) -> None:
+    """Others wait for that place, and do not get it in between."""
+    script = Script([reply("w0")], [CUT], [0.1, reply("w0")])
+    models = public("primary: {targets: [{backend: a, model: m}]}")
+    async with (
+        script.url() as url,
+        running(tmp_path, models, backends={"a": f"url: {url}, max_concurrency: 1"}) as world,
+    ):
+        assert (await world.call(stream=False)).outcome == "success"
+        told = await asyncio.gather(*(world.call(stream=False) for _ in range(3)))
+        await world.quiet()
+        assert [one.outcome for one in told] == ["success"] * 3
+        assert (len(script.asked), script.most) == (5, 1)
+        faults = [attempt.fault for one in world.gateway.runtime.records for attempt in one.attempts]
+        assert sorted(faults) == ["", "", "", "", "stale_connection"]
+
+
 @on_one_loop
 async def test_after_a_pause_an_ejected_target_is_not_asked_while_there_is_another(tmp_path: Path) -> None:
     """Twenty calls fail together, which ejects it: none of them comes back."""

@@ -154,20 +154,37 @@ async def test_who_waits_after_a_pause_asks_an_unhealthy_backend_if_there_is_no_
         assert (await client.answer()).status == 200
 
 
+@on_both_loops
+async def test_a_stream_that_waits_shows_life_and_is_told_when_it_was_in_vain() -> None:
+    async with running(backends=[ONE], timeouts={"total": 0.6}, server={"hold_head": 0.1}) as world:
+        first = await world.open()
+        first.send(chat("sim-small!stall=forever;after=3", stream=True))
+        await first.until(b"data: ")
+        reply = await world.ask(chat("m", stream=True))
+        assert (reply.status, "x-trunkline-backend" in reply.headers) == (200, False)
+        assert reply.body.startswith(b":")
+        assert reply.events[-1]["error"]["code"] == "no_backend"
+        assert world.counts == [1]
+        await first.leave()
+
+
 # uploads
 
 
+@pytest.mark.parametrize("limit", [ONE, {"max_connections": 1}], ids=["place", "connection"])
 @on_both_loops
-async def test_an_upload_that_waits_for_a_place_waits_with_its_client() -> None:
+async def test_an_upload_that_waits_for_its_turn_waits_with_its_client(limit: dict[str, Any]) -> None:
     kind, body = multipart(("model", b"m"), ("file", bytes(30 << 20)))
-    async with running(backends=[ONE]) as world:
+    async with running(backends=[limit]) as world:
         first = await hold(world)
-        (client,) = await line_up(world, post("/v1/audio/transcriptions", headers=kind, body=body))
+        client = await world.open()
+        client.send(post("/v1/audio/transcriptions", headers=kind, body=body))
         left = -1
         while left != client.writer.transport.get_write_buffer_size():
             left = client.writer.transport.get_write_buffer_size()
             await asyncio.sleep(0.2)
         assert left > 10 << 20
+        assert len(world.gateway.runtime.live) == 2
         assert world.gateway.server.shared.buffered < 1 << 20
         await first.leave()
         reply = await client.answer()
