@@ -166,3 +166,38 @@ async def test_bytes_of_both_answers_are_counted_once(tmp_path: Path) -> None:
         assert len(world.faults) == 2
         framing = 7 * told.body.count(b"\n\n")  # three digits and two line ends
         assert len(told.body) <= world.record.bytes_out <= len(told.body) + framing
+
+
+@on_both_loops
+async def test_a_second_answer_of_the_same_target_keeps_the_place_of_the_first(tmp_path: Path) -> None:
+    script = Script(stream(words(0, 5), CUT), stream(words(0, 20)))
+    settings = "max_concurrency: 1"
+    async with (
+        script.url() as url,
+        running(tmp_path, ALONE, backends={"a": f"url: {url}, {settings}"}) as world,
+    ):
+        told = await asyncio.gather(*(world.call() for _ in range(3)))
+        await world.quiet()
+        assert [(one.outcome, one.texts) for one in told] == [("success", words(0, 20))] * 3
+        assert (len(script.asked), script.most) == (4, 1)
+        assert world.gateway.runtime.board.backends["a"].inflight == 0
+
+
+@on_both_loops
+async def test_a_full_fallback_is_not_waited_for_in_the_middle_of_a_stream(tmp_path: Path) -> None:
+    """Its client reads: the same target is asked at once."""
+    script = Script(stream(words(0, 5), CUT), stream(words(0, 20)))
+    async with script.url() as url:
+        backends = {"a": f"url: {url}", "b": "max_concurrency: 1"}
+        async with running(
+            tmp_path, WITH_OK.replace("b, model: m", "b, model: sim-small"), backends=backends
+        ) as world:
+            world.sim.set_fault("stall=forever;after=0")
+            other = asyncio.get_running_loop().create_task(world.call("ok"))
+            await world.arrived("sim-small")
+            told = await world.call()
+            assert (told.outcome, told.texts) == ("success", words(0, 20))
+            assert (len(script.asked), len(world.asked("sim-small"))) == (2, 1)
+            other.cancel()
+            await asyncio.gather(other, return_exceptions=True)
+            await world.quiet()

@@ -219,6 +219,26 @@ async def test_an_operation_that_nobody_knows_is_done_once(
 
 
 @on_both_loops
+async def test_a_job_that_may_have_been_made_is_not_made_elsewhere(tmp_path: Path) -> None:
+    """But where nobody took the request another backend gets it."""
+    head = b"POST /v1/batches HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n"
+    job = head + b"content-type: application/json\r\n\r\n{}"
+    cuts, makes = Script([CUT]), Script([reply("made")])
+    async with cuts.url() as cutting, makes.url() as making:
+        backends = {"a": "url: 'http://127.0.0.1:1', priority: 1", "b": f"url: {making}, priority: 2"}
+        async with running(tmp_path, "", backends=backends) as world:
+            assert (await call(world.port, job)).status == 200
+            await world.quiet()
+            assert world.faults == ["connect", ""]
+        backends["a"] = f"url: {cutting}, priority: 1"
+        async with running(tmp_path, "", backends=backends) as world:
+            assert (await call(world.port, job)).status == 502
+            await world.quiet()
+            assert world.faults == ["reset"]
+    assert (len(cuts.asked), len(makes.asked)) == (1, 1)
+
+
+@on_both_loops
 async def test_what_is_only_passed_through_is_neither_repeated_nor_gone_on_with() -> None:
     script = Script([BROKEN], stream(words(0, 5), CUT), [reply("late")])
     async with script.url() as url:
