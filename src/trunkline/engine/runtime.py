@@ -308,7 +308,10 @@ class Runtime:
         if self._unrecorded:
             self._record()
         for missed in self.waiting.expired(now):
-            missed.place_missed()
+            try:
+                missed.place_missed()
+            except Exception as error:  # noqa: BLE001 # as below
+                self.alarm("a call that waited", error)
         for exchange in list(self.live):
             try:
                 exchange.sweep(now)

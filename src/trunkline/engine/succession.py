@@ -252,8 +252,10 @@ class Succession(Attempts):
     def place_missed(self) -> None:
         """The time of this call ended while it waited for a place."""
         self._waits = False
-        message = "no place at a backend came free in time"
-        self._finish(self._before if self._attempts else Fault(NO_BACKEND, message, retry_after=1.0))
+        if self._attempts and self._before is not None:
+            self._finish(self._last_word(self._before))
+        else:
+            self._finish(Fault(NO_BACKEND, "no place at a backend came free in time", retry_after=1.0))
 
     # a second answer
 

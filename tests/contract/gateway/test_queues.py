@@ -189,3 +189,36 @@ async def test_an_upload_that_waits_for_its_turn_waits_with_its_client(limit: di
         await first.leave()
         reply = await client.answer()
         assert (reply.status, reply.json["bytes"]) == (200, len(body))
+
+
+AT_C = {"backend": "c", "model": "sim-small"}
+THREE = {
+    "m": {"targets": [AT_A], "fallbacks": ["f", "g"]},
+    "f": {"targets": [AT_B]},
+    "g": {"targets": [AT_C]},
+}
+
+
+@pytest.mark.parametrize(
+    ("faults", "second", "status", "code"),
+    [
+        (("status=502;message=the first", None), {"provider": "groq", "strict_params": True}, 502, None),
+        (("window=20", "status=503"), {}, 400, "context_length_exceeded"),
+    ],
+    ids=["not sent to the second", "too long for the first"],
+)
+@on_both_loops
+async def test_in_vain_before_the_last_of_three_the_first_failure_is_told(
+    faults: tuple[str, str | None], second: dict[str, Any], status: int, code: str | None
+) -> None:
+    backends = [{}, second, ONE]
+    async with running(*faults, None, models=THREE, backends=backends, timeouts={"total": 0.4}) as world:
+        first = await world.open()
+        first.send(chat("g", stream=True, headers="x-sim-fault: stall=forever;after=3\r\n"))
+        await first.until(b"data: ")
+        say = [{"role": "user", "content": "word " * 40}]
+        reply = await world.ask(chat("m", messages=say, logit_bias={"1": 1}))
+        assert reply.status == status
+        assert reply.json["error"]["code"] == code or code is None
+        assert world.counts[2] == 1
+        await first.leave()

@@ -238,6 +238,7 @@ def test_check_shows_the_models(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "backend": "a",
         "model": "llama3",
         "weight": None,
+        "price": None,
         "priority": None,
     }
 
