@@ -20,6 +20,8 @@ from trunkline.wire.sse import Event, EventSplitter, Fragment, parse_event
 from trunkline.wire.usage import Usage, merge, parse_usage
 
 _decode_any = msgspec.json.Decoder(Any).decode
+_LEAST = len(b"data:x\n\n")
+"""Bytes of the shortest event that has data: a flood of line ends need not be parsed."""
 
 
 class StreamInspector:
@@ -31,8 +33,8 @@ class StreamInspector:
     """
 
     __slots__ = (
-        "_earlier", "_inside", "_skips", "_splitter", "content", "events", "fault", "include_usage", "malformed",
-        "said", "terminal", "usage",
+        "_done", "_earlier", "_inside", "_skips", "_spares", "_splitter", "content", "events", "fault",
+        "include_usage", "malformed", "said", "terminal", "usage",
     )  # fmt: skip
 
     def __init__(self, include_usage: bool = True) -> None:
@@ -49,6 +51,8 @@ class StreamInspector:
         self._earlier: msgspec.Raw = ABSENT
         self._inside = False  # an oversize event was begun and has not ended
         self._skips = False  # and it is a comment, as far as anybody can tell
+        self._spares = False  # no more can be held: signs of life before content are left out
+        self._done = False  # the stream said its last word: nothing that follows is looked at
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -68,8 +72,10 @@ class StreamInspector:
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; give those that may go on: whole events only."""
+        if self._done or self.fault is not None:
+            return b""
         pieces = self._splitter.feed(data)
-        if not pieces or self.fault is not None:
+        if not pieces:
             return b""
         out: list[bytes] = []
         inside = self._inside  # whether the first piece goes on with an oversize event
@@ -84,8 +90,9 @@ class StreamInspector:
                         self._oversize(raw)
                 if not self._skips:
                     out.append(bytes(raw))
-            elif (event := parse_event(raw)) is None:
-                out.append(raw)
+            elif len(raw) < _LEAST or (event := parse_event(raw)) is None:
+                if not self._spares or self.content:
+                    out.append(raw)
             else:
                 self.events += 1
                 if event.event == b"error":
@@ -94,16 +101,21 @@ class StreamInspector:
                 if self.fault is not None:
                     self.said = raw
                     break
-                if goes_on:
+                if goes_on and (not self._spares or self.content or self._needed(event)):
                     out.append(raw)
+                if self._done:
+                    self._splitter.flush()  # what else was read is no event that was cut
+                    break
             inside = False
         return out[0] if len(out) == 1 else b"".join(out)
 
     def spare(self, out: bytes) -> bytes:
         """Of bytes given back before content: the events that a client must have. For when no more can be held.
 
-        Comments and other signs of life carry nothing, and an upstream may send them for as long as it likes.
+        Comments and other signs of life carry nothing, and an upstream may send them for as long as it likes: from
+        now on `feed` leaves them out itself, so that none is parsed twice.
         """
+        self._spares = True
         pieces = EventSplitter().feed(out)
         return b"".join(
             [raw for raw in pieces if (event := parse_event(raw)) is not None and self._needed(event)]

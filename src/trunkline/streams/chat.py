@@ -15,6 +15,8 @@ from trunkline.wire.openai import ABSENT, Choice, Chunk, decode_chunk, present
 from trunkline.wire.sse import Event
 
 _DONE = b"[DONE]"
+MAX_CHOICES = 1024
+"""Choices of one answer; eight times what OpenAI lets anybody ask for. Each index is remembered."""
 _MAX_LESSONS = 16
 """Frames in a row that are learned for nothing: one with a random field in each event would never pay it back."""
 _NOT_PLAIN = re.compile(rb"[\"\\\x00-\x1f]").search
@@ -23,18 +25,20 @@ _NOT_PLAIN = re.compile(rb"[\"\\\x00-\x1f]").search
 class ChatInspector(StreamInspector):
     """chat/completions and completions: complete with `[DONE]` or a finish_reason for every choice seen.
 
+    Clients stop at `[DONE]`, so nothing goes on that comes behind it, nor is it looked at: an upstream could go on
+    for ever with what no client reads.
+
     The events of a running stream differ in their text alone. So what stands around the text is learned from an event
     that was decoded (`frame`), and an event that has the same frame around plain text needs no decode (`repeats`):
     it is JSON because the first was, and says nothing new because the text is all that differs.
     """
 
-    __slots__ = ("_done", "_learned", "_lessons", "_open", "_seen", "_tail", "frame", "keep", "keep_odd")
+    __slots__ = ("_learned", "_lessons", "_open", "_seen", "_tail", "frame", "keep", "keep_odd")
 
     def __init__(self, include_usage: bool = True) -> None:
         super().__init__(include_usage)
         self._seen: set[int | None] = set()
         self._open: set[int | None] = set()
-        self._done = 0  # marks of the end: some proxies add one of their own
         self._lessons = 0
         self._learned: tuple[bytes, bytes, int] | None = None
         self._tail = b""  # of the event that was learned from
@@ -78,6 +82,7 @@ class ChatInspector(StreamInspector):
         """As in the base class; one whole one-line event, the common case, takes a short way."""
         if (
             data.startswith(b"data: {")
+            and not self._done
             and data.find(b"\n") == len(data) - 2
             and not self._splitter.mid_event
             and self.fault is None
@@ -93,14 +98,13 @@ class ChatInspector(StreamInspector):
             out = super().feed(data)
             # What was learned still holds, but only from where an event begins.
             self.frame = None if self._splitter.mid_event else self._learned
-        if self.fault is not None:
-            self.frame = None  # nothing follows a fault
+        if self.fault is not None or self._done:
+            self.frame = None  # nothing follows
         return out
 
     def _inspect(self, event: Event) -> bool:
         if event.data == _DONE:
-            self._done += 1
-            self.terminal = True
+            self._done = self.terminal = True
             return True
         return self._chunk(event.data, b"")
 
@@ -137,13 +141,16 @@ class ChatInspector(StreamInspector):
         for choice in choices or ():
             index = choice.index
             if index not in self._seen:
+                if len(self._seen) == MAX_CHOICES:
+                    self.malformed += 1
+                    return False
                 self._seen.add(index)
                 self._open.add(index)
-                self.terminal = self._done > 0
+                self.terminal = False
             if choice.finish_reason:  # some write "" where there is none yet
                 self._open.discard(index)
                 self.content = True
-                self.terminal = self._done > 0 or not self._open
+                self.terminal = not self._open
             elif (delta := choice.delta) is not None:
                 if not self.content:
                     self.content = delta.has_content()
@@ -210,7 +217,7 @@ class ChatInspector(StreamInspector):
     @property
     def over(self) -> bool:
         """`[DONE]` came; after a finish_reason alone another choice may still begin."""
-        return self._done > 0
+        return self._done
 
     def _finished(self) -> bool:
         return self.terminal

@@ -12,6 +12,7 @@ from tests.unit.streams.events import (
     COMMENT,
     DONE,
     LAST,
+    ROLE,
     START,
     STOP,
     TYPED,
@@ -169,6 +170,22 @@ def test_what_can_be_spared_before_content() -> None:
         inspector.spare(COMMENT + event(b"x") + b": a\n: b\n\n" + event(b"y", b"name") + b"id: 1\n\n") == kept
     )
     assert inspector.spare(COMMENT * 3) == b""
+
+
+def test_once_something_was_spared_signs_of_life_are_left_out_until_content() -> None:
+    inspector = ChatInspector()
+    assert inspector.feed(COMMENT + ROLE) == COMMENT + ROLE
+    assert inspector.spare(COMMENT + ROLE) == b""
+    assert inspector.feed(COMMENT + b"\n\n" + ROLE + COMMENT) == b""
+    assert inspector.feed(COMMENT + ROLE + WORD + COMMENT + ROLE) == WORD + COMMENT + ROLE
+    assert inspector.feed(STOP + COMMENT + DONE) == STOP + COMMENT + DONE
+    assert verdict(inspector) == ""
+
+
+def test_the_shortest_event_is_read_and_line_ends_are_not() -> None:
+    for shortest in (b"data:x\n\n", b"data:x\r\r"):
+        out, inspector = read("audio", b"\r\r\r\n\n\n\n" + shortest)
+        assert (out, inspector.events) == (b"\r\r\r\n\n\n\n" + shortest, 1)
 
 
 @given(streams, st.data())

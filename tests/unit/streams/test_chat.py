@@ -25,7 +25,7 @@ from tests.unit.streams.events import (
     verdict,
 )
 from trunkline.errors import EMPTY_STREAM, ERROR_IN_STREAM
-from trunkline.streams.chat import ChatInspector
+from trunkline.streams.chat import MAX_CHOICES, ChatInspector
 from trunkline.wire.sse import LIMIT
 from trunkline.wire.usage import Usage
 
@@ -220,6 +220,40 @@ def test_the_mark_of_an_end_alone_is_no_answer() -> None:
         assert inspector.over
         assert fault is not None
         assert fault.kind is EMPTY_STREAM
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        WORD,
+        DONE,
+        USED,
+        COMMENT,
+        ERRORS[0],
+        event(b"{broken"),
+        WORD[:-5],
+        delta(index=1, content="x"),
+        delta(content="x" * LIMIT)[:-1],
+    ],
+)
+def test_nothing_goes_on_behind_the_mark_of_an_end(behind: bytes) -> None:
+    for chunks in ([WORD + DONE + behind], [WORD, DONE, behind], [WORD, DONE[:3], DONE[3:] + behind, behind]):
+        out, inspector = read("chat", *chunks)
+        assert (out, verdict(inspector), inspector.over) == (WORD + DONE, "", True)
+        assert (inspector.events, inspector.malformed, inspector.mid_event) == (2, 0, False)
+        assert isinstance(inspector, ChatInspector)
+        assert not inspector.repeats(framed(WORD))
+
+
+def test_choices_beyond_all_reason_are_malformed() -> None:
+    _, inspector = read("chat", *[delta(index=index) for index in range(MAX_CHOICES)])
+    assert inspector.malformed == 0
+    one_more = delta(index=MAX_CHOICES, content="x")
+    assert inspector.feed(one_more + WORD) == WORD
+    assert flags(inspector)[:3] == (True, False, 1)
+    finished = b"".join([delta("stop", index=index) for index in range(MAX_CHOICES)])
+    assert inspector.feed(finished + one_more) == finished
+    assert verdict(inspector) == ""
 
 
 def test_a_frame_that_changes_every_second_is_learned_as_long_as_it_pays() -> None:

@@ -39,7 +39,7 @@ Says = Literal[
     "shows",  # content
     "odd",  # nobody knows what: passes for content
     "finishes",  # a choice, with a reason
-    "done",  # the mark of the end of a chat
+    "done",  # the mark of the end of a chat, behind which nobody looks
     "ends",  # the answer
     "fails",  # the answer failed: an error as long as the client has nothing
     "error",
@@ -65,12 +65,13 @@ class Model:
         self.told = 0
         self._begun: set[int] = set()
         self._finished: set[int] = set()
-        self._over = False
+        self._over = self._done = False
 
     def arrive(self, sent: Sent) -> None:
-        if self.failed:
+        if self.failed or self._done:
             return
         says = sent.says
+        self._done = says == "done"
         if says == "error" or (says == "fails" and not self.content):
             self.failed, self.error = True, sent.raw
             return
