@@ -40,7 +40,7 @@ def check(config: Path | None, json: bool) -> None:
             may_listen(loaded.settings, insecure_open=False)
         except ConfigError as error:
             warnings.append(str(error))
-        errors = _errors_of_ways(loaded.settings)
+        errors = [*_errors_of_ways(loaded.settings), *_errors_of_router(loaded.settings, loaded.source)]
         models = loaded.settings.models
         lines = _summary(loaded.settings, loaded.source)
     if json:
@@ -53,6 +53,20 @@ def check(config: Path | None, json: bool) -> None:
         if not errors:
             print("\n".join(lines))
     sys.exit(2 if errors else 0)
+
+
+def _errors_of_router(settings: "Settings", source: str) -> list[str]:
+    """What `serve` would say of the module that `router` names; it is loaded, as `serve` does."""
+    from trunkline.engine.router_loading import load_router  # noqa: PLC0415 - loaded by this verb only
+    from trunkline.errors import ConfigError  # noqa: PLC0415 - likewise
+
+    if settings.router is None:
+        return []
+    try:
+        load_router(settings.router, None if settings.config_dir is None else Path(settings.config_dir))
+    except ConfigError as error:
+        return [f"{source}: {error}"]
+    return []
 
 
 def _summary(settings: "Settings", source: str) -> list[str]:

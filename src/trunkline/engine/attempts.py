@@ -22,12 +22,11 @@ from trunkline.engine.shaping import form_for, shape
 from trunkline.engine.sink import Sink
 from trunkline.engine.splicing import Splicing
 from trunkline.engine.upload import Upload
-from trunkline.errors import INVALID_REQUEST, POOL_FULL, RESET, STALE, UNFIT, Fault
+from trunkline.errors import INVALID_REQUEST, POOL_FULL, RESET, STALE, UNFIT, Blame, Fault
 from trunkline.net.dns import ConnectFailed
 from trunkline.net.http1_client import ClientConnection
 from trunkline.policy.record import AttemptRecord
 from trunkline.routing.balancers.base import Candidate
-from trunkline.routing.faults import row_of
 from trunkline.routing.needs import Needs
 from trunkline.routing.route import Pick, able
 from trunkline.routing.target import Target, Trial
@@ -305,11 +304,14 @@ class Attempts:
             self._body_size,
         )
         self._attempts = (*self._attempts, attempt)
+        # What its client does not finish says nothing about a target.
+        target, upload = self._target, self._upload
+        counts = upload is None or not upload.sent or upload.whole
         if self._trial is None:
-            self._target.failed(fault, self._tried_at, now)
+            target.failed(fault, self._tried_at, now, counts=counts)
         else:
-            self._end_trial(self._trial, fault, now)
-        if row_of(fault).counts == "backend":
+            self._end_trial(self._trial, fault, now, counts=counts)
+        if fault.blame is Blame.BACKEND:
             self._runtime.complain(f"backend {self._upstream.name}", fault)
 
     def _went_well(self) -> None:
@@ -319,10 +321,10 @@ class Attempts:
         elif self._target.noted:
             self._target.succeeded(self._tried_at, self._runtime.clock.now)
 
-    def _end_trial(self, trial: Trial, fault: Fault | None, now: float) -> None:
+    def _end_trial(self, trial: Trial, fault: Fault | None, now: float, *, counts: bool = True) -> None:
         self._trial = None
         self._probe = trial.probe
-        trial.end(fault, now)
+        trial.end(fault, now, counts=counts)
         if trial.target.backend.limit:
             self._left = trial
 

@@ -10,14 +10,18 @@ from trunkline.wire.head import CHUNKED
 
 
 class Upload:
-    """The rest of one request body. `length`: of the whole body, or CHUNKED. `sent`: a connection has begun it."""
+    """The rest of one request body. `length`: of the whole body, or CHUNKED. `sent`: a connection has begun it.
 
-    __slots__ = ("_connection", "_waiting", "bytes_in", "length", "sent")
+    `whole`: it has been given all of it.
+    """
+
+    __slots__ = ("_connection", "_waiting", "bytes_in", "length", "sent", "whole")
 
     def __init__(self, length: int) -> None:
         self.length = length
         self.bytes_in = 0
         self.sent = False
+        self.whole = False
         self._connection: ClientConnection | None = None
         self._waiting: list[tuple[bytes, bool]] = []
 
@@ -42,6 +46,7 @@ class Upload:
 
     def _pass(self, connection: ClientConnection, data: bytes, *, last: bool) -> None:
         data = self.frame(data)
+        self.whole = last
         if last and self.length == CHUNKED:
             data += LAST_CHUNK
         connection.write(data, last=last)

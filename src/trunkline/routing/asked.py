@@ -22,17 +22,26 @@ from trunkline.routing.needs import Needs
 
 _IMAGES = frozenset(("image_url", "image", "input_image"))
 _TEXTS = frozenset(("text", "input_text"))
+MAX_READ = 1024 * 1024
+"""Bytes of a conversation that are read; more would hold up the event loop, and what is last in it is no question."""
+_IMAGE_MARKS = (b'"image_url"', b'"input_image"', b'"type":"image"', b'"type": "image"')
 _PLAIN = ("prompt", "query", "input")
 _Object = dict[str, Any]
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
-    """What a request asks. `text`: of the user, last."""
+    """What a request asks. `text`: of the user, last; "" beyond `MAX_READ`, where `size` says how much there is."""
 
     text: str = ""
     tools: bool = False
     images: bool = False
     json_schema: bool = False
+    size: int = 0
+
+    @property
+    def length(self) -> int:
+        """Characters of the text, about as many as there are bytes where it was too long to be read."""
+        return self.size or len(self.text)
 
     def needs(self, tokens: int = 0) -> Needs:
         """What a target must have for it."""
@@ -41,6 +50,11 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
 
 def read_asked(fields: Mapping[str, msgspec.Raw]) -> Asked:
     """Read the fields of a request object."""
+    raw = fields.get("messages") or fields.get("input") or msgspec.Raw()
+    if len(raw) > MAX_READ:
+        body = bytes(raw)
+        images = any(mark in body for mark in _IMAGE_MARKS)
+        return Asked("", brings_tools(fields), images, wants_schema(fields), len(body))
     messages = _value(fields, "messages")
     if messages is None:
         messages = _value(fields, "input")

@@ -1,14 +1,17 @@
 """The run-time state of all backends and targets on one event loop, by name: it outlives routes and snapshots.
 
-Owns who is there and that the number stays bounded: where any model passes, clients make up names. Does not own what
-the states mean (target.py).
+Owns who is there, that the number stays bounded (where any model passes, clients make up names), and what becomes of a
+state when the settings change under it. Does not own what the states mean (target.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+import msgspec
 
 from trunkline.routing.backend import CapabilitySettings
-from trunkline.routing.breaker import BreakerSettings, State
+from trunkline.routing.breaker import Breaker, BreakerSettings, State
 from trunkline.routing.changes import Changes
+from trunkline.routing.percentile import P95Window
 from trunkline.routing.target import UNKNOWN, BackendState, Target
 
 MAX_TARGETS = 8192
@@ -21,6 +24,17 @@ def _unknown(_backend: str, _model: str) -> CapabilitySettings:
 
 def _no_limit(_backend: str) -> float:
     return 0.0
+
+
+class Adjusted(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend that stays and is dealt with in another way: `like` a state that begins so. What begins anew with it is
+    its `health`, its and its targets' `breaker`, and the window that tells whether they are `slow`; never its calls.
+    """
+
+    like: BackendState
+    health: bool = False
+    breaker: bool = False
+    slow: bool = False
 
 
 class Board:
@@ -56,6 +70,28 @@ class Board:
         self.backends[backend.name] = backend
         for pair in [pair for pair in self._targets if pair[0] == backend.name]:
             del self._targets[pair]
+
+    def adjust(self, backends: Mapping[str, Adjusted], breaker: BreakerSettings, now: float) -> None:
+        """Backends stay under other settings, with the calls that they have; whoever waits has to be told."""
+        self._breaker = breaker
+        for name, adjusted in backends.items():
+            self._adjust(self.backends[name], adjusted, now)
+
+    def _adjust(self, backend: BackendState, adjusted: Adjusted, now: float) -> None:
+        like = adjusted.like
+        backend.retry, backend.limit, backend.max_queue = like.retry, like.limit, like.max_queue
+        if adjusted.health:
+            backend.health = like.health
+        if adjusted.breaker:
+            backend.breaker = like.breaker
+        slow_above = self._slow_above(backend.name)
+        for target in backend.targets:
+            if adjusted.breaker:
+                target.breaker = Breaker(self._breaker)
+            if adjusted.slow:
+                target.p95 = P95Window(slow_above) if slow_above else None
+            target.counted = bool(slow_above or backend.limit)  # routes that compare loads are made anew
+        backend.settle(now)
 
     def leave(self, name: str) -> None:
         """A backend is gone."""

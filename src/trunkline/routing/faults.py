@@ -52,7 +52,8 @@ _DIFFERENT: dict[Kind, Row] = {
     # The backend is not asked for this model again, but it is sound: clients make up names.
     errors.MODEL_NOT_FOUND: Row(next=True),
     errors.AUTH: _BACKEND,
-    errors.PERMISSION: _BACKEND,
+    # It may be this request that is forbidden (a web firewall, one model): no breaker counts it.
+    errors.PERMISSION: Row(next=True),
     errors.QUOTA: _BACKEND,
     errors.RATE_LIMIT: _BUSY,
     errors.UPSTREAM_OVERLOADED: _BUSY,
@@ -70,7 +71,7 @@ _DIFFERENT: dict[Kind, Row] = {
     errors.IDLE_TIMEOUT: _HAD_ITS_TIME,
     # There is no time for anything else.
     errors.TOTAL_TIMEOUT: Row(counts="target", billed=True),
-    # What another backend may take: a parameter that this one refuses (`strict_params`).
+    # What another backend may take: a parameter that this one refuses (`strict_params`), an operation it has not.
     errors.UNFIT: Row(next=True),
     # Our own limit of connections to it: others have theirs.
     errors.POOL_FULL: Row(next=True),
@@ -123,6 +124,7 @@ _NO_KEY = _any(
 _NO_CREDIT = _any(
     r"insufficient[ _](?:quota|balance|credits?|funds)|exceeded_current_quota|billing_hard_limit",
     r"exceeded (?:your )?current quota|check your plan and billing",  # OpenAI, Moonshot, Gemini
+    r"prompt tokens limit exceeded",  # OpenRouter, when credit is low
     r"credit balance is too low|(?:more|out of|no) credits|payment required|billing_error",  # Anthropic, OpenRouter
     r"spend(?:ing)? limit|monthly limit|budget has been exceeded|in arrears|account is not active|余额不足|欠费",
 )
@@ -140,6 +142,10 @@ _AHEAD = re.compile(
 )
 _ONLY_RATE = _any(
     r"(?:\w{1,40} )?rate limit (?:was |has been )?(?:exceeded|reached)|too many requests *(?:[.!,:;-]|$)"
+)
+_UNSUPPORTED = _any(  # llama.cpp, vLLM, SGLang
+    r"not_supported_error|\b(?:input|modality|endpoint|operation|feature|api) (?:is|are) not supported",
+    r"does not support (?:this|image|audio|video|multimodal|embedding|completion|chat|tool)",
 )
 _TIMEOUT = _any(r"timed? ?out|deadline[_ ]exceeded")
 
@@ -200,7 +206,11 @@ def _kind(status: int, info: ErrorInfo, retry_after: float | None) -> Kind:
     if status in (0, 400, 403, 422, 451) and _FILTERED.search(text):
         return errors.CONTENT_FILTER
     # Gemini says "exceeded your current quota" of each minute's share too, and then names the seconds to wait.
-    if status == 402 or (refusal and retry_after is None and _NO_CREDIT.search(text)):
+    # In other refusals it must be in a field or begin the message, which may quote a request.
+    no_credit = _NO_CREDIT.search(text if status in (0, 401, 403, 429) else named) or _NO_CREDIT.match(
+        message, begins
+    )
+    if status == 402 or (refusal and retry_after is None and no_credit):
         return errors.QUOTA
     if status in (400, 403):  # in a field, or as all there is to say: a message may quote a user
         if _OVERLOADED.search(named):
@@ -225,6 +235,8 @@ def _kind(status: int, info: ErrorInfo, retry_after: float | None) -> Kind:
         return errors.UPSTREAM_OVERLOADED
     if status in (408, 504, 522, 524) or ((status == 0 or status >= 500) and _TIMEOUT.search(text)):
         return errors.UPSTREAM_TIMEOUT
+    if status == 501 or (status == 500 and _UNSUPPORTED.search(text)):
+        return errors.UNFIT
     if status >= 500 or status == 424:  # TGI's "Request failed during generation"
         return errors.SERVER_ERROR
     return errors.INVALID_REQUEST if status else errors.ERROR_IN_200

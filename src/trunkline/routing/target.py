@@ -272,10 +272,12 @@ class Target:
             backend.breaker.success(began, now)
             backend.settle(now)
 
-    def failed(self, fault: Fault, began: float, now: float) -> None:
-        """An attempt that began at `began` ended with a fault."""
+    def failed(self, fault: Fault, began: float, now: float, *, counts: bool = True) -> None:
+        """An attempt that began at `began` ended with a fault. `counts` False: no breaker is told."""
         row = row_of(fault)
-        if row.counts == "backend":
+        if not counts:
+            pass
+        elif row.counts == "backend":
             self.backend.breaker.failure(began, now)
             self.backend.settle(now)
         elif row.counts:
@@ -327,8 +329,8 @@ class Trial:
             target.succeeded(self.began, now)
             self._release()
 
-    def end(self, fault: Fault | None, now: float) -> None:
-        """It is over."""
+    def end(self, fault: Fault | None, now: float, *, counts: bool = True) -> None:
+        """It is over. `counts`: as in `Target.failed`."""
         target = self.target
         backend = target.backend
         was_full = backend.full
@@ -336,7 +338,7 @@ class Trial:
         target.waiting -= self._waits
         backend.inflight -= 1
         if fault is not None:
-            target.failed(fault, self.began, now)
+            target.failed(fault, self.began, now, counts=counts)
         elif target.noted:
             target.succeeded(self.began, now)
         self._release()

@@ -7,7 +7,7 @@ How servers take a prefill: llama.cpp, Ollama, Anthropic and many templates go o
 ("plain"); Mistral and DeepSeek want `prefix: true` in it ("prefix"); vLLM and SGLang want to be told by
 `continue_final_message` ("continue_final_message"), and without it answer anew without a word. So an answer that
 begins as the client's text does is held until it differs; if it repeats all of it, it is one from the start, and only
-what comes behind is given out.
+what comes behind is given out; if it differs after more than a few characters, it is another one from the start.
 """
 
 from typing import Literal
@@ -25,7 +25,7 @@ MIN_CHARACTERS = 32
 
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _TRUE, _FALSE = msgspec.Raw(b"true"), msgspec.Raw(b"false")
-_MAX_HELD = 16  # characters; an answer that ends within them is a rest that happens to begin like the whole
+_MAX_HELD = 16  # characters; an answer that ends or differs within them is a rest that happens to begin like the whole
 
 _decode_messages = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_message = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -105,6 +105,8 @@ class Continuation(Splice):
             if not ended:
                 return False
             self.diverged = len(rest) > _MAX_HELD
+        elif rest[: _MAX_HELD + 1] == text[: _MAX_HELD + 1]:
+            self.diverged = True  # it began as the whole does for longer than a rest would by chance
         if self.diverged:
             return False
         self._text = ""

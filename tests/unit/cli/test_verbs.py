@@ -294,3 +294,13 @@ def test_demo_is_handed_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "run", run)
     assert code_of("demo", "--port", "0") == 4
     assert given == [0]
+
+
+def test_check_loads_the_router(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    backends = "backends: [{url: http://127.0.0.1:9, models: [m]}]\n"
+    (tmp_path / "trunkline.yaml").write_text(backends + "router: no_such_module_here:choose\n")
+    assert code_of("check") == 2
+    assert "trunkline.yaml: `router`: " in capsys.readouterr().err
+    (tmp_path / "chooser_of_check.py").write_text("def choose(text):\n    return None\n")
+    (tmp_path / "trunkline.yaml").write_text(backends + "router: chooser_of_check:choose\n")
+    assert code_of("check") == 0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.routing.asked import Asked, read_asked
+from trunkline.routing.asked import MAX_READ, Asked, read_asked
 from trunkline.routing.needs import Needs
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
@@ -109,3 +109,20 @@ JSON = st.recursive(
 def test_nothing_raises(messages: Any, other: Any, text: Any) -> None:
     found = read(messages=messages, input=other, text=text, tools=other, response_format=text)
     assert isinstance(found.text, str)
+
+
+def fields_of(**values: Any) -> dict[str, msgspec.Raw]:
+    return {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in values.items()}
+
+
+def test_of_a_conversation_that_is_too_long_only_its_size_is_read() -> None:
+    text = "code " * (MAX_READ // 5)
+    long = fields_of(
+        messages=[{"role": "user", "content": text}, {"role": "user", "content": "last"}], tools=[{}]
+    )
+    found = read_asked(long)
+    assert (found.text, found.images, found.tools) == ("", False, True)
+    assert found.length > MAX_READ
+    url = {"url": "data:image/png;base64," + "A" * MAX_READ}
+    assert read_asked(fields_of(messages=[{"content": [{"type": "image_url", "image_url": url}]}])).images
+    assert Asked("four").length == 4

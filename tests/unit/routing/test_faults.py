@@ -69,7 +69,24 @@ FILTER, OVERLOADED = errors.CONTENT_FILTER, errors.UPSTREAM_OVERLOADED
         # the server
         (503, error("Loading model", 503, type="unavailable_error"), OVERLOADED),
         (500, b"Internal Server Error", errors.SERVER_ERROR),
-        (501, error("This server does not support embeddings.", 501), errors.SERVER_ERROR),
+        (501, error("This server does not support embeddings.", 501), errors.UNFIT),
+        (
+            500,
+            error("image input is not supported - hint: you may need to provide the mmproj", 500),
+            errors.UNFIT,
+        ),
+        (
+            400,
+            error("Invalid value: 'insufficient_quota'. Supported values are: 'none', 'auto'."),
+            errors.INVALID_REQUEST,
+        ),
+        (
+            422,
+            error("tool_choice: 'check your plan and billing' is not a valid choice"),
+            errors.INVALID_REQUEST,
+        ),
+        (400, error("Your credit balance is too low to access the Anthropic API."), errors.QUOTA),
+        (400, error("no", code="insufficient_quota"), errors.QUOTA),
         (502, b"<html><h1>502 Bad Gateway</h1></html>", errors.SERVER_ERROR),
         (504, b"", errors.UPSTREAM_TIMEOUT),
         (408, b"", errors.UPSTREAM_TIMEOUT),
@@ -230,7 +247,7 @@ def test_a_redirect_is_not_passed_on() -> None:
 def test_every_answer_is_some_fault(status: int, body: bytes, retry_after: float | None, own: bool) -> None:
     fault = classify(Answer(status, [], body), retry_after, own_credential=own)
     assert fault.message
-    if fault.kind.blame is Blame.CLIENT:
+    if fault.kind.blame is Blame.CLIENT and fault.kind is not errors.UNFIT:
         assert 400 <= fault.http_status < 500
         assert fault.kind is not errors.ERROR_IN_200
     if status >= 500:
@@ -256,7 +273,9 @@ def test_every_kind_has_a_row_that_makes_sense() -> None:
         elif kind.blame in (Blame.CLIENT, Blame.GATEWAY, Blame.CANCELLED):
             assert (row.again, row.next, row.counts, row.penalty) == ("no", False, "", False), kind.name
         if kind.blame is Blame.BACKEND:
-            assert (row.next, row.counts) == (True, "backend"), kind.name
+            # A 403 may be about one request only.
+            counts = "" if kind is errors.PERMISSION else "backend"
+            assert (row.next, row.counts) == (True, counts), kind.name
         if kind.blame is Blame.UPSTREAM_BUSY:
             assert (row.next, row.counts) == (True, ""), kind.name
             # The pool's own limit says nothing about the upstream, and it mends with the next call that ends.

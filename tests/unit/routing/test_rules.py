@@ -8,7 +8,18 @@ import pytest
 from trunkline.routing.asked import Asked
 from trunkline.routing.backend import BackendSettings
 from trunkline.routing.models import KnownModels, PublicModels
-from trunkline.routing.rules import Rules, RuleSettings, View, doubts, first_match, parse_span, problems
+from trunkline.routing.rules import (
+    MAX_TEXT,
+    Rule,
+    Rules,
+    RuleSettings,
+    View,
+    WhenSettings,
+    doubts,
+    first_match,
+    parse_span,
+    problems,
+)
 
 DESIGN: list[dict[str, Any]] = [
     {"for": ["auto"], "when": {"contains_any": ["code", "programming"]}, "use": "code-llama"},
@@ -204,3 +215,9 @@ def test_a_model_of_rules_only_needs_one_that_always_matches() -> None:
 def test_what_cannot_be_written(wrong: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         settings(wrong)
+
+
+def test_words_are_looked_for_in_the_beginning_of_a_very_long_text() -> None:
+    rule = Rule(RuleSettings(when=WhenSettings(contains_any=["code"]), use="m"), 0)
+    for before, found in ((0, True), (MAX_TEXT - 4, True), (MAX_TEXT, False)):
+        assert rule.matches(View(asked=Asked("x" * before + "code"))) is found

@@ -146,7 +146,19 @@ def test_what_is_neither(events: list[bytes]) -> None:
 def test_of_a_text_that_repeats_itself_nobody_can_tell() -> None:
     of = had(chunk(content="-" * 40))
     assert joined(chunk(content="-" * 40), of=of) is None
-    assert joined(chunk(content="-" * 30), chunk(content="+"), of=of) == chunk(content="-" * 30 + "+")
+    assert joined(chunk(content="-" * 30), chunk(content="+"), of=of) is None
+    few = joined(chunk(content="-" * 9), chunk(content="+"), of=of)
+    assert few == chunk(content="-" * 9 + "+")
+
+
+@pytest.mark.parametrize("at", [17, 25, len(TEXT) - 1])
+def test_an_answer_from_the_start_that_differs_later_is_no_rest(at: int) -> None:
+    other = TEXT[:at] + ("X" if TEXT[at] != "X" else "Y") + TEXT[at + 1 :]
+    for pieces in ([other], list(other), [other[:at], other[at:]]):
+        reader = Continuation(CUT)
+        out = b"".join([reader.feed(part) for part in answer("second", pieces)])
+        assert reader.diverged
+        assert text_of(out) == ""
 
 
 @given(st.data())
