@@ -103,6 +103,7 @@ class Runtime:
         for name, state in snapshot.states.items():
             if board.backends.get(name) is not state:
                 board.enter(state)
+        board.adjust(snapshot.adjusted, self.settings.breaker, self.clock.now)
         self.choices = snapshot.choices
         self.guide = snapshot.guide
         self.router = snapshot.router
@@ -144,6 +145,8 @@ class Runtime:
             if name not in snapshot.same:
                 upstream.pool.close()
                 upstream.probes.close()
+        for name in snapshot.adjusted:
+            self.waiting.offer(snapshot.states[name])  # it may have more places
         if before.tokens is not snapshot.tokens:
             self._past_tokens.append(before.tokens)  # calls may wait for one
         if before.router is not None:

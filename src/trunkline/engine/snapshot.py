@@ -5,11 +5,14 @@ fail, and may be done beside the event loop; the swap is runtime.py's.
 
 A backend of the same name has changed in one of three ways:
 
-| what differs | connections | breaker, latency, health | examples |
+| what differs | connections | calls, queue, latency, breaker, health | examples |
 |---|---|---|---|
 | only when it is chosen and how long it is waited for | stay | stay | priority, weight, models |
-| how failures and load are dealt with (`STATE`) | stay | begin anew | max_retries, max_concurrency |
+| how failures and load are dealt with (`STATE`) | stay | stay, but see below | max_retries, max_concurrency |
 | anything else, or a file with certificates | new | begin anew | url, api_key |
+
+Under other settings of `health`, `breaker` or `latency_p95_threshold_ms` the counts behind those begin anew. Calls that
+are under way or wait are the backend's all the same: a limit that has changed holds for all of them together.
 """
 
 import copy
@@ -36,7 +39,7 @@ from trunkline.net.clock import Clock
 from trunkline.net.egress import Listening, Named, rules_of
 from trunkline.policy.keys import Keyring
 from trunkline.routing.backend import BackendSettings, CapabilitySettings
-from trunkline.routing.board import Board
+from trunkline.routing.board import Adjusted, Board
 from trunkline.routing.breaker import BreakerSettings
 from trunkline.routing.plan import Plan
 from trunkline.routing.target import BackendState, RetryPolicy
@@ -74,7 +77,8 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All parts. `files`: the backends' certificates, as they were when they were read.
 
-    `checks`: of each backend that is asked for its health. `same`: backends whose connections are those of before.
+    `checks`: of each backend that is asked for its health. `same`: backends whose connections are those of before;
+    their states are too, and become `adjusted` when the snapshot is taken up.
     """
 
     settings: Settings
@@ -83,6 +87,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, Stamp]
     upstreams: dict[str, Upstream]
     states: dict[str, BackendState]
+    adjusted: dict[str, Adjusted]
     same: frozenset[str]
     board: Board
     plan: Plan
@@ -115,26 +120,30 @@ def build(settings: Settings, around: Around, before: Snapshot | None = None) ->
     same_breaker = before is not None and before.settings.breaker == settings.breaker
     upstreams: dict[str, Upstream] = {}
     states: dict[str, BackendState] = {}
+    adjustments: dict[str, Adjusted] = {}
     checks: dict[str, HealthChecks] = {}
     same: set[str] = set()
     for backend in settings.backends:
         name = backend.name
         old = None if before is None or on is not before.ground else _kept(backend, files, before)
-        if old is None:
+        if before is None or old is None:
             upstreams[name] = _upstream(backend, around, on, tokens)
+            states[name] = backend_state(backend, settings.breaker)
         else:
             same.add(name)
             upstreams[name] = old if old.settings == backend else adjusted(old, backend)
-            if before is not None and same_breaker and is_same_state(old.settings, backend):
-                states[name] = before.states[name]
+            states[name] = before.states[name]
+            if not (same_breaker and is_same_state(old.settings, backend)):
+                adjustments[name] = _adjusted(old.settings, backend, settings.breaker, anew=not same_breaker)
+            if old.settings.health == backend.health:
                 if name in before.checks:
                     checks[name] = before.checks[name]
                 continue
-        states[name] = backend_state(backend, settings.breaker)
         if backend.health.interval > 0:
             checks[name] = _check(upstreams[name], states[name], around)
-    board = before.board if before is not None and same_breaker else None
-    if board is None:
+    if before is not None:
+        board = before.board
+    else:
         board = Board(breaker=settings.breaker, abilities=around.abilities, slow_above=around.slow_above)
     plan = Plan(settings.backends)
     expose = settings.server.expose
@@ -146,6 +155,7 @@ def build(settings: Settings, around: Around, before: Snapshot | None = None) ->
         files=files,
         upstreams=upstreams,
         states=states,
+        adjusted=adjustments,
         checks=checks,
         same=frozenset(same),
         board=board,
@@ -204,6 +214,17 @@ def backend_state(settings: BackendSettings, breaker: BreakerSettings) -> Backen
         health=settings.health,
         limit=settings.max_concurrency or 0,
         max_queue=settings.max_queue,
+    )
+
+
+def _adjusted(
+    old: BackendSettings, new: BackendSettings, breaker: BreakerSettings, *, anew: bool
+) -> Adjusted:
+    return Adjusted(
+        like=backend_state(new, breaker),
+        health=old.health != new.health,
+        breaker=anew,
+        slow=old.latency_p95_threshold_ms != new.latency_p95_threshold_ms,
     )
 
 

@@ -9,8 +9,9 @@ places: `BackendState.inflight` counts them, and whoever is woken takes one by b
                       refused
 
 Each backend's queue is served in the order of arrival. A waiter may stand in several queues, and whichever place is
-free first is offered to it. A place is offered until somebody takes it: one who does not take it leaves the queues all
-the same, and enters again if it wants to wait on.
+free first is offered to it. A place is offered until somebody takes it. One who does not take it says while it is woken
+whether it waits on: who enters again then was woken in vain, keeps its place in the queues that it stood in and is not
+refused, whatever is said to those who come now. All others have left.
 
 Who would wait longer than its call may take is refused at once: an early 503 lets its client go elsewhere, a late 504
 does not. The expected wait is the number of those who stand before it, times the average time for which a call holds
@@ -20,6 +21,7 @@ will serve it. While no call has ended yet nothing is known, and nobody is refus
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import islice
 from math import ceil, inf
 from typing import Protocol
 
@@ -40,7 +42,7 @@ class Waiter(Protocol):
     def wake(self) -> None:
         """Look at once whether there is a place, and take it (`Target.begin`).
 
-        Whether it did is told by the backend's own count. It stands in no queue any more, and must not raise.
+        Whether it did is told by the backend's own count. It waits no more unless it enters again, and must not raise.
         """
         ...
 
@@ -84,8 +86,9 @@ class WaitQueue:
     """All waiting calls of one event loop."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[BackendState, _Queue] = {}  # a backend that has become another one begins anew
         self._standing: dict[Waiter, _Standing] = {}
+        self._woken: dict[Waiter, _Standing] = {}  # where those stood who are being woken
         self._earliest = inf  # no deadline is before it
 
     def __repr__(self) -> str:
@@ -96,7 +99,7 @@ class WaitQueue:
 
     def waiting(self, backend: BackendState) -> int:
         """How many wait for a place at this backend."""
-        queue = self._queues.get(backend.name)
+        queue = self._queues.get(backend)
         return 0 if queue is None else len(queue.waiters)
 
     def enter(
@@ -107,6 +110,10 @@ class WaitQueue:
         `deadline`: when its wait is over, in the time of `now`. Raises ValueError for no backend.
         """
         self.leave(waiter)
+        before = self._woken.pop(waiter, None)
+        if before is not None:
+            self._stay(waiter, before, dict.fromkeys(map(self._queue, backends)), deadline)
+            return None
         every = [(backend, self._queue(backend)) for backend in dict.fromkeys(backends)]
         expected = min(queue.expected(backend.limit) for backend, queue in every)
         room = [pair for pair in every if len(pair[1].waiters) < pair[0].max_queue]
@@ -117,33 +124,21 @@ class WaitQueue:
             return _refused(
                 "all backends are busy, and the wait for one is longer than the call may take", expected
             )
-        queues = tuple(queue for _, queue in room)
-        standing = _Standing(queues, 1 / len(queues), deadline)
-        for queue in queues:
-            queue.waiters[waiter] = None
-            queue.load += standing.share
-        self._standing[waiter] = standing
-        self._earliest = min(self._earliest, deadline)
+        self._stand(waiter, tuple(queue for _, queue in room), deadline)
         return None
 
     def left(self, backend: BackendState, held: float) -> None:
         """A call that held a place for `held` seconds has given it back (`Trial.end`): offer it to those who wait."""
         queue = self._queue(backend)
         queue.learn(held)
-        if not queue.waiters or queue.offering:
-            return  # a place that comes free while one is offered is seen by who offers
-        queue.offering = True
-        asked: set[Waiter] = set()
-        try:
-            while not backend.full:
-                waiter = next((one for one in queue.waiters if one not in asked), None)
-                if waiter is None:
-                    break
-                asked.add(waiter)
-                self.leave(waiter)
-                waiter.wake()
-        finally:
-            queue.offering = False
+        if queue.waiters:
+            self._offer(backend, queue)
+
+    def offer(self, backend: BackendState) -> None:
+        """There may be more places than there were: offer them to those who wait."""
+        queue = self._queues.get(backend)
+        if queue is not None and queue.waiters:
+            self._offer(backend, queue)
 
     def leave(self, waiter: Waiter) -> None:
         """It waits no more, if it did."""
@@ -153,6 +148,59 @@ class WaitQueue:
         for queue in standing.queues:
             del queue.waiters[waiter]
             queue.load = queue.load - standing.share if queue.waiters else 0.0
+
+    def _stand(self, waiter: Waiter, queues: tuple[_Queue, ...], deadline: float) -> None:
+        standing = _Standing(queues, 1 / len(queues), deadline)
+        for queue in queues:
+            queue.waiters[waiter] = None  # who is there already stays where it is
+            queue.load += standing.share
+        self._standing[waiter] = standing
+        self._earliest = min(self._earliest, deadline)
+
+    def _stay(self, waiter: Waiter, before: _Standing, queues: dict[_Queue, None], deadline: float) -> None:
+        """It was woken in vain, and waits on."""
+        for queue in before.queues:
+            if queue not in queues:
+                del queue.waiters[waiter]
+        self._stand(waiter, tuple(queues), deadline)
+
+    def _offer(self, backend: BackendState, queue: _Queue) -> None:
+        if queue.offering:
+            return  # a place that comes free while one is offered is seen by who offers
+        queue.offering = True
+        asked: set[Waiter] = set()
+        number = 1  # more each time, so that a long queue that nobody leaves is not looked through for each of them
+        try:
+            while not backend.full:
+                others = (one for one in queue.waiters if one not in asked and one in self._standing)
+                found = list(islice(others, number))
+                if not found:
+                    break
+                for waiter in found:
+                    if backend.full:
+                        break
+                    standing = self._standing.get(waiter)
+                    if standing is not None and queue in standing.queues:
+                        asked.add(waiter)
+                        self._wake(waiter, standing)
+                number *= 2
+        finally:
+            queue.offering = False
+
+    def _wake(self, waiter: Waiter, standing: _Standing) -> None:
+        del self._standing[waiter]
+        self._woken[waiter] = standing
+        for queue in standing.queues:
+            queue.load -= standing.share
+        try:
+            waiter.wake()
+        finally:
+            if self._woken.pop(waiter, None) is not None:
+                for queue in standing.queues:
+                    del queue.waiters[waiter]
+        for queue in standing.queues:
+            if not queue.waiters:
+                queue.load = 0.0  # whatever rounding has left
 
     def expired(self, now: float) -> list[Waiter]:
         """Those whose deadline has passed: they wait no more."""
@@ -165,9 +213,12 @@ class WaitQueue:
         return late
 
     def _queue(self, backend: BackendState) -> _Queue:
-        queue = self._queues.get(backend.name)
+        queue = self._queues.get(backend)
         if queue is None:
-            queue = self._queues[backend.name] = _Queue()
+            for one in [one for one, old in self._queues.items() if not (one.inflight or old.waiters)]:
+                if one.name == backend.name:
+                    del self._queues[one]  # what the backend was before
+            queue = self._queues[backend] = _Queue()
         return queue
 
 

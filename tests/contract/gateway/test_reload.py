@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.contract.gateway.harness import World, chat, get, on_both_loops, runn
 from trunkline.config.model import Settings
 from trunkline.errors import RESET, Fault
 from trunkline.policy.keys import KeySettings
-from trunkline.routing.backend import BackendSettings
+from trunkline.routing.backend import BackendSettings, TimeoutSettings
 from trunkline.routing.breaker import BreakerSettings, State
 from trunkline.routing.health import HealthSettings
 from trunkline.routing.models import ModelSettings, TargetSettings
@@ -137,11 +138,19 @@ async def test_a_changed_backend_is_another_one() -> None:
         second, state = runtime.upstreams[0], runtime.board.backends["a"]
         reload(world, backends=backends(world, a={"max_concurrency": 3}))
         assert runtime.upstreams[0].pool is second.pool
-        assert runtime.board.backends["a"] is not state
-        assert runtime.board.backends["a"].limit == 3
-        state = runtime.board.backends["a"]
+        assert runtime.board.backends["a"] is state
+        assert state.limit == 3
+        breaker = state.breaker
+        target = runtime.board.target("a", "sim-small")
+        target.failed(Fault(RESET, "x"), runtime.clock.read(), runtime.clock.now)
         reload(world, breaker=BreakerSettings(failures=1))
-        assert runtime.board.backends["a"] is not state
+        assert runtime.board.backends["a"] is state
+        assert state.breaker is not breaker
+        assert runtime.board.target("a", "sim-small") is target
+        assert target.breaker.quiet
+        target.failed(Fault(RESET, "x"), runtime.clock.read(), runtime.clock.now)
+        assert target.breaker.state is State.OPEN, "after one failure"
+        reload(world, breaker=BreakerSettings())
         assert (await world.ask(chat())).status == 200
 
 
@@ -182,6 +191,56 @@ async def test_calls_that_wait_for_a_place_get_it() -> None:
         assert third.headers["x-trunkline-backend"] == "z"
         for client in (first, second):
             assert (await client.answer()).headers["x-trunkline-backend"] == "a"
+
+
+def limited(world: World, limit: int | None, **fields: Any) -> None:
+    reload(world, backends=backends(world, a={"max_concurrency": limit} | fields))
+
+
+async def wait_for(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+@on_both_loops
+async def test_another_limit_of_calls_holds_for_those_that_are_there() -> None:
+    async with running(backends=[{"max_concurrency": 2, "timeouts": TimeoutSettings(total=100.0)}]) as world:
+        runtime, sim = world.gateway.runtime, world.sims[0]
+        state = runtime.board.backends["a"]
+        clients = [await world.open() for _ in range(12)]
+        for number, client in enumerate(clients):
+            client.send(chat(f"sim-small!delay_head=0.2;words={number + 1}"))
+            await wait_for(lambda number=number: state.inflight + runtime.waiting.waiting(state) > number)
+        assert (state.inflight, runtime.waiting.waiting(state)) == (2, 10)
+        # The wait that is expected now is longer than the calls may take: of new ones, not of these.
+        runtime.waiting.left(state, 1_000.0)
+        limited(world, 1, max_queue=3, max_retries=1)
+        assert (runtime.waiting.waiting(state), state.retry.max_retries) == (10, 1)
+        assert (await world.ask(chat())).status == 503
+        limited(world, 4)
+        assert (state.inflight, runtime.waiting.waiting(state)) == (4, 8), "the new places are taken at once"
+        limited(world, 1)
+        assert [(await client.answer()).status for client in clients] == [200] * 12
+        assert (state.inflight, state.breaker.quiet) == (0, True)
+        words = [request.model for request in sim.log if "words" in (request.model or "")]
+        assert words == [f"sim-small!delay_head=0.2;words={number + 1}" for number in range(12)], "in order"
+
+
+@on_both_loops
+async def test_calls_wait_no_more_when_the_limit_is_gone() -> None:
+    async with running(backends=[{"max_concurrency": 1}]) as world:
+        state = world.gateway.runtime.board.backends["a"]
+        clients = [await world.open() for _ in range(3)]
+        for client in clients:
+            client.send(chat("sim-small!delay_head=0.2"))
+        await wait_for(lambda: world.gateway.runtime.waiting.waiting(state) == 2)
+        limited(world, None)
+        assert len(world.gateway.runtime.waiting) == 0
+        await world.sims[0].until(lambda: world.sims[0].in_flight == 3)
+        assert [(await client.answer()).status for client in clients] == [200] * 3
+        assert state.inflight == 0
+        limited(world, 1)
+        assert (await world.ask(chat())).status == 200
 
 
 @on_both_loops

@@ -141,22 +141,49 @@ def test_what_stays_of_backends(world: World, folder: Path) -> None:
     assert second.upstreams["c"].pool is not first.upstreams["c"].pool
     assert (first.upstreams["b"].settings.weight, second.upstreams["b"].settings.weight) == (1.0, 2.0)
     assert {name: second.states[name] is first.states.get(name) for name in second.states} == {
-        "a": False, "b": True, "c": False, "d": False,
+        "a": True, "b": True, "c": False, "d": False,
     }  # fmt: skip
+    assert list(second.adjusted) == ["a"]
+    adjusted = second.adjusted["a"]
+    assert (adjusted.like.retry.max_retries, first.states["a"].retry.max_retries) == (0, 2), "not changed yet"
+    assert (adjusted.health, adjusted.breaker, adjusted.slow) == (False, False, False)
     assert second.checks == {"b": first.checks["b"]}
     assert (second.board, second.ground, second.tokens) == (first.board, first.ground, first.tokens)
     assert second.choices is not first.choices
     third = world.build(second, backends=second.settings.backends)
     assert third.upstreams == second.upstreams
+    assert third.adjusted == {}
 
 
 @on_a_loop
-def test_other_rules_for_breakers_make_all_states_anew(world: World, folder: Path) -> None:
+def test_health_and_slowness_begin_anew_under_other_rules(world: World, folder: Path) -> None:
+    health = HealthSettings(interval=1.0)
+    backends = [structs.replace(A, health=health), structs.replace(A, name="b"), structs.replace(A, name="c")]
+    first = world.build(backends=backends)
+    second = world.build(
+        first,
+        backends=[
+            structs.replace(A, health=HealthSettings(interval=2.0)),
+            structs.replace(backends[1], latency_p95_threshold_ms=5),
+            structs.replace(backends[2], health=health),
+        ],
+    )
+    assert second.states == first.states
+    found = {name: (one.health, one.breaker, one.slow) for name, one in second.adjusted.items()}
+    assert found == {"a": (True, False, False), "b": (False, False, True), "c": (True, False, False)}
+    assert set(second.checks) == {"a", "c"}
+    assert second.checks["a"] is not first.checks["a"]
+    assert world.build(second, backends=[A]).checks == {}
+
+
+@on_a_loop
+def test_other_rules_for_breakers_make_all_breakers_anew(world: World, folder: Path) -> None:
     first = world.build(backends=[A])
     second = world.build(first, backends=[A], breaker=BreakerSettings(failures=1))
     assert second.same == {"a"}
-    assert second.states["a"] is not first.states["a"]
-    assert second.board is not first.board
+    assert second.states["a"] is first.states["a"]
+    assert second.board is first.board
+    assert second.adjusted["a"].breaker
 
 
 @on_a_loop

@@ -131,6 +131,125 @@ def test_who_is_woken_may_enter_again_and_is_not_offered_the_same_place_twice() 
     assert (stubborn.wakes, queue.waiting(state)) == (2, 1)
 
 
+class Patient(Caller):
+    """Finds no place there, and waits on: at these backends."""
+
+    def __init__(self, queue: WaitQueue, *backends: BackendState) -> None:
+        super().__init__(*backends)
+        self.queue = queue
+        self.now = 0.0
+
+    def wake(self) -> None:
+        self.wakes += 1
+        assert self.queue.enter(self, self.backends, self.now, FOREVER) is None
+
+
+def test_who_is_woken_in_vain_keeps_its_place_and_is_not_judged_anew() -> None:
+    queue, one, two = WaitQueue(), backend("a", max_queue=4), backend("b", max_queue=4)
+    (trial, _) = begin(one) + begin(two)
+    patient = [Patient(queue, one, two) for _ in range(4)]
+    for caller in patient:
+        queue.enter(caller, [one, two], 0.0, FOREVER)
+    learned(queue, two, 1_000.0)
+    for caller in patient:
+        caller.now = FOREVER  # in time, and where there is room, nobody would get a place now
+    one.max_queue = two.max_queue = 1
+    give_back(queue, trial)
+    assert [caller.wakes for caller in patient] == [1, 1, 1, 1]
+    assert (len(queue), queue.waiting(one), queue.waiting(two)) == (4, 4, 4)
+    assert isinstance(queue.enter(Caller(two), [two], 0.0, FOREVER), Fault)
+    # Those that can take a place now do so in the order in which they came.
+    takers = [Caller(one, two) for _ in patient]
+    order: list[int] = []
+    for number, caller in enumerate(patient):
+
+        def take(number: int = number) -> None:
+            order.append(number)
+            takers[number].wake()
+
+        caller.wake = take  # it has become less patient
+    two.limit = 3
+    queue.offer(two)
+    assert order == [0, 1, 2]
+    assert [taker.trial is not None for taker in takers] == [True, True, True, False]
+    assert (len(queue), queue.waiting(one), queue.waiting(two)) == (1, 1, 1)
+
+
+def test_who_waits_on_elsewhere_has_left_the_other_queue() -> None:
+    queue, one, two, three = WaitQueue(), backend("a"), backend("b"), backend("c")
+    (trial, *_) = begin(one) + begin(two) + begin(three)
+    mover = Patient(queue, two, three)
+    queue.enter(mover, [one, two], 0.0, FOREVER)
+    last = Caller(one)
+    queue.enter(last, [one], 0.0, FOREVER)
+    give_back(queue, trial)
+    assert (mover.wakes, last.wakes) == (1, 1)
+    assert [queue.waiting(state) for state in (one, two, three)] == [0, 1, 1]
+    queue.leave(mover)
+    assert [len(queue), *(queue.waiting(state) for state in (one, two, three))] == [0] * 4
+
+
+def test_an_offer_to_nobody() -> None:
+    queue, state = WaitQueue(), backend()
+    queue.offer(state)
+    learned(queue, state, 1.0)
+    queue.offer(state)
+    assert len(queue) == 0
+
+
+def test_who_is_being_woken_is_not_woken_again() -> None:
+    queue, one, two = WaitQueue(), backend("a"), backend("b")
+    trials = begin(one) + begin(two)
+
+    class Ending(Caller):
+        """Gives back a place elsewhere as it is woken."""
+
+        def wake(self) -> None:
+            super().wake()
+            give_back(queue, trials[1])
+
+    ending, later, latest = Ending(one), Caller(two), Caller(one)
+    queue.enter(ending, [one, two], 0.0, FOREVER)
+    queue.enter(later, [two], 0.0, FOREVER)
+    queue.enter(latest, [one], 0.0, FOREVER)
+    give_back(queue, trials[0])
+    assert [caller.wakes for caller in (ending, later, latest)] == [1, 1, 0]
+    assert (len(queue), queue.waiting(one), queue.waiting(two)) == (1, 1, 0)
+
+
+def test_who_goes_while_others_are_offered_the_place_is_not_woken() -> None:
+    queue, state = WaitQueue(), backend()
+    (trial,) = begin(state)
+    gone = [Caller(state) for _ in range(2)]
+
+    class Taking(Passer):
+        """Takes others along."""
+
+        def wake(self) -> None:
+            super().wake()
+            for caller in gone:
+                queue.leave(caller)
+
+    for caller in (Passer(), Taking(), *gone):
+        queue.enter(caller, [state], 0.0, FOREVER)
+    give_back(queue, trial)
+    assert ([caller.wakes for caller in gone], len(queue)) == ([0, 0], 0)
+
+
+def test_a_backend_that_became_another_one_has_its_own_queue() -> None:
+    queue, before, now = WaitQueue(), backend(), backend()
+    (trial, _) = begin(before) + begin(now)
+    old, new = crowd(queue, 1, before) + crowd(queue, 1, now)
+    give_back(queue, trial)
+    assert (old.wakes, new.wakes, queue.waiting(before), queue.waiting(now)) == (1, 0, 0, 1)
+    assert old.trial is not None
+    give_back(queue, old.trial)
+    latest = backend()
+    begin(latest)
+    crowd(queue, 1, latest)
+    assert list(queue._queues) == [now, latest], "what nobody needs is not kept"
+
+
 def test_calls_that_end_as_they_are_woken_do_not_nest() -> None:
     queue, state = WaitQueue(), backend(max_queue=5_000)
     (trial,) = begin(state)

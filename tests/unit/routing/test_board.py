@@ -3,12 +3,14 @@
 import pytest
 
 from tests.unit.routing.world import eject
+from trunkline.errors import RESET, Fault
 from trunkline.routing import board as module
 from trunkline.routing.backend import CapabilitySettings
-from trunkline.routing.board import Board
-from trunkline.routing.breaker import BreakerSettings
+from trunkline.routing.board import Adjusted, Board
+from trunkline.routing.breaker import BreakerSettings, State
 from trunkline.routing.changes import KEPT
-from trunkline.routing.target import UNKNOWN, BackendState, Target
+from trunkline.routing.health import HealthSettings
+from trunkline.routing.target import UNKNOWN, BackendState, RetryPolicy, Target
 
 
 def board(*names: str) -> Board:
@@ -63,6 +65,54 @@ def test_a_backend_that_changed_or_left_takes_its_states_along() -> None:
     one.leave("b")
     assert list(one.backends) == ["a"]
     assert other not in one.targets()
+
+
+def test_a_backend_that_stays_under_other_settings_keeps_its_calls_and_what_is_known() -> None:
+    one = board("a", "b")
+    state, made, other = one.backends["a"], one.target("a", "m"), one.target("b", "m")
+    made.latency[0].observe(3.0, 0.0)
+    state.health.up = False
+    for _ in range(3):
+        made.begin(0.0)
+    eject(made, 1.0)
+    like = BackendState("a", retry=RetryPolicy(max_retries=7), limit=3, max_queue=5)
+    one.adjust({"a": Adjusted(like=like)}, BreakerSettings(), 1.0)
+    assert one.backends["a"] is state
+    assert one.target("a", "m") is made
+    assert (state.limit, state.max_queue, state.retry.max_retries, state.inflight) == (3, 5, 7, 3)
+    assert (state.health.up, made.breaker.state, made.latency[0].read(1.0) > 0) == (False, State.OPEN, True)
+    assert (made.counted, made.usable, str(made.why(1.0)), other.counted) == (True, False, "full", False)
+    one.adjust({"a": Adjusted(like=BackendState("a"))}, BreakerSettings(), 1.0)
+    assert (made.counted, made.why(1.0)) == (False, "unhealthy")
+
+
+def test_what_is_counted_by_other_rules_begins_anew() -> None:
+    above = {"a": 0.0, "b": 9.0}
+    one = Board(slow_above=above.__getitem__)
+    for name in above:
+        one.enter(BackendState(name))
+    made, other = one.target("a", "m"), one.target("b", "m")
+    window = other.p95
+    for target in (made, other):
+        eject(target, 0.0)
+        target.backend.health.up = False
+    above["a"] = 1.0
+    rules = BreakerSettings(failures=1)
+    like = BackendState("a", health=HealthSettings(fall=1), breaker=rules)
+    changes = {
+        "a": Adjusted(like=like, health=True, breaker=True, slow=True),
+        "b": Adjusted(like=BackendState("b", breaker=rules), breaker=True),
+    }
+    one.adjust(changes, rules, 1.0)
+    assert (made.why(1.0), made.backend.health.up, made.usable, made.counted) == (None, True, True, True)
+    assert (made.p95 is not None, other.p95 is window) == (True, True)
+    assert (other.breaker.state, other.backend.health.up) == (State.CLOSED, False)
+    made.failed(Fault(RESET, "x"), 2.0, 2.0)
+    assert made.breaker.state is State.OPEN, "after one failure"
+    assert one.target("a", "new").breaker is not made.breaker
+    above["a"] = 0.0
+    one.adjust({"a": Adjusted(like=BackendState("a"), slow=True)}, rules, 3.0)
+    assert (made.p95, made.counted) == (None, False)
 
 
 def test_it_forgets_what_is_not_worth_remembering(monkeypatch: pytest.MonkeyPatch) -> None:
