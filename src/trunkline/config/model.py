@@ -129,8 +129,8 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     models: Annotated[
         dict[str, ModelSettings],
         Meta(
-            description="The models that clients see, by name or glob. What is not here is served by the backends that "
-            "list it."
+            description="The models that clients may ask for, by name or glob; other names are a 404 then. Without "
+            "this block every model that a backend lists is served."
         ),
     ] = {}
     rules: Annotated[

@@ -1,7 +1,7 @@
 """One attempt's answer on its way from an upstream to the client.
 
 Owns what is held and what is sent on: the whole JSON body or error, the event stream with its two commits, the body
-that is passed as it comes. Does not own which backend is asked next (engine/exchange.py) nor what a stream says
+that is passed as it comes. Does not own which backend is asked next (engine/succession.py) nor what a stream says
 (streams/inspect.py).
 
 Everything happens in the callback that brought the bytes (DESIGN section 3, push relay). A relay reports once, by

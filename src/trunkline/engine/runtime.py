@@ -141,6 +141,11 @@ class Runtime:
         for name, check in snapshot.checks.items():
             if self._started and before.checks.get(name) is not check:
                 check.start()
+        for name, state in before.board.backends.items():
+            if name not in snapshot.board.backends:
+                state.drain(
+                    True, self.clock.now
+                )  # a call that is under way turns to others, if it has to turn
         for name, upstream in before.upstreams.items():
             if name not in snapshot.same:
                 upstream.pool.close()

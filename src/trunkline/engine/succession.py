@@ -76,7 +76,7 @@ class Succession(Attempts):
             return 0.0
         if self._upload is not None and self._upload.sent:
             return None
-        if splicing is not None and self.committed:
+        if splicing is not None:  # only then anything was sent
             return self._splice(splicing, fault, relay)
         if not leads_on(fault) or (relay is not None and self._is_done_once(fault)):
             return None

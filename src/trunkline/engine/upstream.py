@@ -1,7 +1,7 @@
 """One backend as the engine uses it on one event loop: its connections and the heads of its requests.
 
 Owns what is sent to the backend in front of a body: target, credential, which client headers go on. Does not own
-connections (net/pool.py), the way to them (way.py) nor when a request is sent (engine/exchange.py).
+connections (net/pool.py), the way to them (way.py) nor when a request is sent (engine/attempts.py).
 
 A client's own credential never goes upstream, except where the backend is a pure pass-through.
 """

@@ -1,6 +1,6 @@
 """A request that waits for the operator's own router to name its model.
 
-Owns the wait. Does not own the asking (engine/router.py) nor what follows (application.py). Only where a router is
+Owns the wait. Does not own the asking (engine/router.py) nor what follows (entry.py). Only where a router is
 configured; there each JSON request becomes a task for as long as its router takes.
 """
 

@@ -18,8 +18,6 @@ from typing import Any, cast
 
 import msgspec
 
-from trunkline.routing.needs import Needs
-
 _IMAGES = frozenset(("image_url", "image", "input_image"))
 _TEXTS = frozenset(("text", "input_text"))
 MAX_READ = 1024 * 1024
@@ -42,10 +40,6 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     def length(self) -> int:
         """Characters of the text, about as many as there are bytes where it was too long to be read."""
         return self.size or len(self.text)
-
-    def needs(self, tokens: int = 0) -> Needs:
-        """What a target must have for it."""
-        return Needs(tools=self.tools, vision=self.images, json_schema=self.json_schema, tokens=tokens)
 
 
 def read_asked(fields: Mapping[str, msgspec.Raw]) -> Asked:

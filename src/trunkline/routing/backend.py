@@ -1,7 +1,7 @@
 """What one backend is: an upstream address with its credential, limits and preferences.
 
 Owns the settings of `backends:`. Does not own connections (net/pool.py) nor the choice between
-backends (routing/plan.py).
+backends (routing/route.py).
 """
 
 from typing import Annotated, Any, Literal
@@ -213,7 +213,8 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         None
     )
     max_connections: Annotated[
-        int, Meta(ge=1, description="Connections open to it at once; more calls wait.")
+        int,
+        Meta(ge=1, description="Connections open to it at once; more calls go to another target, or wait."),
     ] = 1024
     max_concurrency: Annotated[
         Annotated[int, Meta(ge=1)] | None,

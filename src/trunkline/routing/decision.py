@@ -1,8 +1,7 @@
 """Why a call went where it went: the candidates, and what spoke against each.
 
-Owns the value and its making, and who would be asked first. It is computed when a call fails over or someone asks,
-never for a call that goes straight to its target. Making it changes no turn and no state, except that ejections which
-are over end.
+Owns the value and its making, and who would be asked first. It is computed when someone asks. Making it changes no
+turn and no state, except that ejections which are over end.
 """
 
 import msgspec
@@ -10,7 +9,7 @@ import msgspec
 from trunkline.routing.models import Strategy
 from trunkline.routing.needs import Needs, lack
 from trunkline.routing.route import Pick, Route, able
-from trunkline.routing.target import Reason, Target
+from trunkline.routing.target import Reason
 
 _ENDLESS = float("inf")
 
@@ -32,11 +31,9 @@ class Considered(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """The candidates of one call in the order of tiers and as written; `rule`: which one led here, "" none."""
+    """The candidates of one call in the order of tiers and as written."""
 
-    asked: str
     model: str
-    rule: str
     candidates: tuple[Considered, ...]
 
 
@@ -46,9 +43,6 @@ def decide(
     *,
     streamed: bool,
     needs: Needs | None = None,
-    tried: frozenset[Target] = frozenset(),
-    asked: str = "",
-    rule: str = "",
 ) -> Decision:
     """What would be considered for a call now."""
     found: list[Considered] = []
@@ -56,7 +50,7 @@ def decide(
         balancer = pool.streams if streamed else pool.whole
         for candidate in pool.candidates:
             target = candidate.target
-            reason = "tried" if target in tried else target.why(now) or ""
+            reason = target.why(now) or ""
             if not reason and needs is not None:
                 reason = lack(target.abilities, needs) or ""
             score = balancer.score(candidate, now)
@@ -71,7 +65,7 @@ def decide(
                     str(reason),
                 )
             )
-    return Decision(asked or route.name, route.name, rule, tuple(found))
+    return Decision(route.name, tuple(found))
 
 
 def foremost(route: Route, now: float, *, streamed: bool, needs: Needs | None = None) -> Pick | None:

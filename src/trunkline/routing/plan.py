@@ -1,6 +1,6 @@
-"""Which backends may serve a model, in which order.
+"""Which backends may serve a model that no public one names, in which order.
 
-Owns the candidate list of a call. Does not own attempts (engine/attempts.py), the settings (backend.py) nor how
+Owns that list. Does not own attempts (engine/attempts.py), the settings (backend.py) nor how
 lists of models are had (engine/discovery.py).
 
     a backend's `models`     its own list         the model is

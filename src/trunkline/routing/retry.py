@@ -72,13 +72,18 @@ def next_step(
     again = _again(row, fault, tries)
     delay = _delay(tries, fault, now, rng) if again != "no" else None
     sound = target.why(now) not in LAST_RESORT and not probe
-    if again == "yes" and sound and delay is not None and budget.take(now, requests):
-        return tries.again(delay)
+    spent = False
+    if again == "yes" and sound and delay is not None:
+        if budget.take(now, requests):
+            return tries.again(delay)
+        spent = True
     found = route.sound(rng, now, streamed=tries.streamed, allowed=allowed) or route.busy(now, allowed)
     if found is not None:
         return tries.move(found)
     if waits and route.full(now, allowed):
         return Wait()
+    if spent:
+        return GiveUp(fault)
     return _last(tries, fault, delay, again == "last" and sound, now, budget, requests)
 
 

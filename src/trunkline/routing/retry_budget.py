@@ -1,7 +1,7 @@
 """How many repeats all calls together may make: the retry budget.
 
-Owns the count. Does not own what takes from it (retry.py): repeats on the same target, hedges, splices and last
-resorts do; the first attempt at another available target never has to.
+Owns the count. Does not own what takes from it (retry.py): repeats on the same target, splices and last resorts do;
+the first attempt at another available target never has to.
 
 Repeats help against single failures and make an outage worse, so they are a share of the requests and not a number
 per call. A repeat is allowed if requests have earned it (20 % of them), or time has (3 a second, so that a gateway

@@ -1,7 +1,7 @@
 """The request object: a JSON body to the few values that the gateway reads, everything else left as raw bytes.
 
 Owns the decoding of JSON requests. Does not own forms (form.py), who may call (policy/keys.py) nor where the call goes
-(routing/plan.py).
+(routing/route.py).
 
 The object is decoded once as `dict[str, Raw]` and written again from that dict, order and values byte for byte. So
 duplicate keys collapse to the one that was checked, and a key that another parser could take for one that we read

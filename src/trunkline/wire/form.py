@@ -1,7 +1,7 @@
 """Multipart forms: the model that one names, read and replaced; everything else passes as it is.
 
 Owns the `model` field of forms (RFC 7578). Does not own JSON requests (call.py), nor when a form is looked at
-(gateway/entry.py).
+(gateway/opaque.py).
 
 Forms stream through, and what was checked must be what the upstream sees. So the rule is: one plain `model` field,
 which every parser reads alike, and nothing that some parser could take for a second one, even inside what a field

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.routing.asked import MAX_READ, Asked, read_asked
-from trunkline.routing.needs import Needs
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
 
@@ -85,10 +84,6 @@ def test_tools(fields: dict[str, Any], tools: bool) -> None:
 )
 def test_a_schema(fields: dict[str, Any], schema: bool) -> None:
     assert read(**fields).json_schema is schema
-
-
-def test_what_is_asked_is_what_is_needed() -> None:
-    assert Asked("t", True, True, True).needs(7) == Needs(tools=True, vision=True, json_schema=True, tokens=7)
 
 
 def test_a_value_that_cannot_be_read_is_none() -> None:

@@ -4,7 +4,8 @@ from collections import Counter
 from random import Random
 
 from tests.unit.routing.world import candidates, eject
-from trunkline.routing.balancers.least_busy import FEW, LeastBusy
+from trunkline.routing.balancers.least_busy import LeastBusy
+from trunkline.routing.balancers.two_choices import FEW
 
 
 def test_among_few_it_is_the_least_busy() -> None:
