@@ -1,8 +1,12 @@
 """engine/router_loading.py: from a setting to a function, and the words where there is none."""
 
+import importlib
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -124,6 +128,9 @@ def test_without_a_file_the_usual_places_are_named() -> None:
         ("def f(:", "loading `broken` failed with SyntaxError: "),
         ("1 / 0", "loading `broken` failed with ZeroDivisionError: division by zero"),
         ("import sys; sys.exit(3)", "loading `broken` failed with SystemExit: 3"),
+        ("raise GeneratorExit('odd')", "loading `broken` failed with GeneratorExit: odd"),
+        ("class E(BaseException):\n    def __str__(self): raise self\nraise E", "`broken` failed with E"),
+        ("def __getattr__(name): raise SystemExit(name)", "loading `broken` failed with SystemExit: f"),
     ],
 )
 def test_a_module_that_cannot_be_loaded_is_a_configuration_error(
@@ -131,7 +138,83 @@ def test_a_module_that_cannot_be_loaded_is_a_configuration_error(
 ) -> None:
     (folder / "broken.py").write_text(source)
     assert words in problem("broken:f", folder)
-    assert "broken" not in sys.modules
+    assert "broken" not in sys.modules or "__getattr__" in source
+
+
+def in_a_thread(work: Callable[[], object]) -> object:
+    """What it gives, or raises."""
+
+    def kept() -> object:
+        try:
+            return work()
+        except BaseException as error:  # noqa: BLE001 - told
+            return error
+
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(kept()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_an_interrupt_is_of_the_user_at_the_start_and_of_the_module_later(folder: Path) -> None:
+    (folder / "broken.py").write_text("raise KeyboardInterrupt('no')")
+    with pytest.raises(KeyboardInterrupt):
+        load_router("broken:f", folder)
+    raised = in_a_thread(lambda: load_router("broken:f", folder))
+    assert isinstance(raised, ConfigError)
+    assert "loading `broken` failed with KeyboardInterrupt: no" in str(raised)
+
+
+HANGING = """
+import sys
+def choose(text): return "late"
+place = sys.modules["meeting_place"]
+place.begun.set()
+place.free.wait()
+if place.fails: raise ValueError
+"""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("where", ["my_routes", "house.rooms", "street.house"])
+def test_a_module_that_hangs_while_it_is_loaded_holds_up_no_other(
+    folder: Path, where: str, *, fails: bool
+) -> None:
+    place = SimpleNamespace(begun=threading.Event(), free=threading.Event(), fails=fails)
+    sys.modules["meeting_place"] = cast("ModuleType", place)
+    for name in ("house", "street"):
+        (folder / name).mkdir()
+    (folder / "house" / "__init__.py").write_text("ANSWER = 'mended'")  # and the other has none
+    file = folder / f"{where.replace('.', '/')}.py"
+    file.write_text("def choose(text): return 'first'")
+    spec = f"{where}:choose"
+    assert load_router(spec, folder)("") == "first"
+    file.write_text(HANGING)
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(in_a_thread(lambda: load_router(spec, folder))))
+    thread.start()
+    try:
+        assert place.begun.wait(20)
+        file.write_text("def choose(text): return 'mended'")
+        assert load_router(spec, folder)("") == "mended"
+        mended = sys.modules[where]
+    finally:
+        place.free.set()
+        thread.join()
+    assert isinstance(found[0], ConfigError) == fails
+    assert sys.modules[where] is mended, "who comes last"
+    assert load_router(spec, folder)("") == "mended"
+
+
+def test_a_module_of_somebody_elses_package_that_fails_leaves_nothing(folder: Path) -> None:
+    (folder / "house").mkdir()
+    (folder / "house" / "broken.py").write_text("1 / 0")
+    sys.path.insert(0, str(folder))
+    importlib.import_module("house")
+    assert "ZeroDivisionError" in problem("house.broken:f", None)
+    assert "house" in sys.modules
+    assert "house.broken" not in sys.modules
 
 
 def test_loading_again_takes_up_changes_and_leaves_the_function_before_as_it_was(folder: Path) -> None:
