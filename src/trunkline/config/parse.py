@@ -6,6 +6,7 @@ Raises ConfigError with line and column; a message never quotes a value, because
 
 import json
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -22,12 +23,31 @@ _STANZA_KEYS = frozenset({"type", "provider", "config", "base_url", "url", "api_
 _ONE_STANZA = "; several backends in one file are one stanza per document: put a line `---` between them"
 
 
+MAX_SIZE = 16 << 20
+"""Bytes of a file. Ten thousand backends take 2 MB."""
+
+
+def read_file(path: Path) -> bytes:
+    """All of a file, which must be one: reading a pipe may take for ever, and a device has no end.
+
+    Raises ConfigError.
+    """
+    try:
+        if not S_ISREG(path.stat().st_mode):
+            raise ConfigError(f"{path}: cannot be read: not a regular file")
+        with path.open("rb") as file:
+            content = file.read(MAX_SIZE + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > MAX_SIZE:
+        raise ConfigError(f"{path}: cannot be read: larger than {MAX_SIZE >> 20} MiB")
+    return content
+
+
 def parse_file(path: Path) -> list[Node]:
     """Read a file by its suffix: .toml, .json, anything else is YAML. Documents that are empty are left out."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        text = read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError(f"{path}:{line}:1: not UTF-8 text") from error

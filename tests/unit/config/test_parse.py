@@ -1,7 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
+from trunkline.config import parse as module
 from trunkline.config.parse import parse_file, parse_yaml
 from trunkline.config.tree import Mapping, Node, Scalar, Sequence
 from trunkline.errors import ConfigError
@@ -99,6 +101,21 @@ def test_a_file_that_is_not_what_its_name_says(
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gone\.yaml: cannot be read: No such file"):
         parse_file(tmp_path / "gone.yaml")
+
+
+def test_only_a_file_is_read_and_not_too_much_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for name in ("pipe", "endless", "."):
+        with pytest.raises(ConfigError, match="cannot be read: not a regular file"):
+            parse_file(tmp_path / name)
+    (tmp_path / "link.yaml").symlink_to("f.yaml")
+    (tmp_path / "f.yaml").write_text("a: 1234\n")
+    monkeypatch.setattr(module, "MAX_SIZE", 8)
+    assert [plain(document) for document in parse_file(tmp_path / "link.yaml")] == [{"a": "1234"}]
+    (tmp_path / "f.yaml").write_text("a: 12345\n")
+    with pytest.raises(ConfigError, match=r"link\.yaml: cannot be read: larger than 0 MiB"):
+        parse_file(tmp_path / "link.yaml")
 
 
 def test_toml_is_read_too(tmp_path: Path) -> None:
