@@ -190,6 +190,47 @@ def test_the_certificate_of_the_data_port_is_read_again(sim: SimulatorThread, tm
         assert trusted("localhost") == [False, True]
 
 
+@pytest.mark.parametrize("what", ["a pipe", "an endless file", "a module"])
+def test_what_hangs_holds_up_neither_a_reload_nor_the_end(
+    sim: SimulatorThread, tmp_path: Path, what: str
+) -> None:
+    file, module = tmp_path / "t.json", tmp_path / "serving_router.py"
+    fine = "def choose(query):\n    return None\n"
+    begun = tmp_path / "begun"
+    hanging = f"import pathlib, threading\npathlib.Path({str(begun)!r}).touch()\nthreading.Event().wait()\n"
+
+    def hang() -> None:
+        begun.unlink(missing_ok=True)
+        module.write_text(hanging)
+        gateway.hang_up()
+        eventually(begun.exists, "the module is loaded")
+
+    module.write_text(fine)
+    with served(file, backends=[backend("sim-small", sim)], router="serving_router:choose") as gateway:
+        if what == "a module":
+            hang()
+            assert gateway.ask() == 200
+            module.write_text(fine + "# mended\n")
+            gateway.hang_up()
+            assert f"reading {file} and what it names hangs" in gateway.says("not reloaded")
+        else:
+            file.unlink()
+            if what == "a pipe":
+                os.mkfifo(file)
+            else:
+                file.symlink_to("/dev/zero")
+            gateway.hang_up()
+            assert gateway.says("not reloaded").endswith("cannot be read: not a regular file")
+            gateway.write(router_timeout=2.0)
+        assert gateway.says("reloaded").startswith(f"reloaded {file}: router")
+        assert gateway.ask() == 200
+        module.write_text("raise KeyboardInterrupt\n")
+        gateway.hang_up()
+        assert "failed with KeyboardInterrupt" in gateway.says("not reloaded")
+        hang()
+        assert gateway.ask() == 200
+
+
 def test_without_a_file_a_signal_changes_nothing(
     sim: SimulatorThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,11 @@
 """gateway/reload.py: when a configuration is read again, and what is said about it; a gateway that only notes."""
 
 import asyncio
+import gc
 import os
 import ssl
+import sys
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +20,7 @@ from trunkline.errors import ConfigError
 from trunkline.gateway import reload as module
 from trunkline.gateway.reload import Prepared, Reloader, Source
 
+PATIENT = 1000.0
 TEXT = "backends: [{name: a, url: 'http://h'}]\ndata_dir: d\n"
 
 
@@ -61,14 +65,19 @@ class World:
     def read(self) -> Loaded:
         return load(self.file, {})
 
+    def hold(self, read: Callable[[], Loaded], patience: float) -> None:
+        """From now on it is read so, and not waited for longer; the tests' wrapper puts the latter back."""
+        self.reloader._source = structs.replace(self.source, read=read)
+        setattr(module, "PATIENCE", patience)  # noqa: B010 - it is a constant for all others
+
     async def asked(self) -> str:
         """Ask, and give the next line."""
         self.reloader.ask()
         return await self.said.get()
 
-    def looks(self) -> bool:
+    async def looks(self) -> bool:
         """A look at the files, as once a second."""
-        return self.reloader._changed()
+        return await self.reloader._changed()
 
     async def stop(self) -> None:
         self.task.cancel()
@@ -88,6 +97,8 @@ def in_a_world(test: Callable[[World], Coroutine[Any, Any, None]]) -> Callable[.
 
     def wrapper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "POLL", 1000.0)
+        for name in ("PATIENCE", "ASKED_PATIENCE"):
+            monkeypatch.setattr(module, name, PATIENT)
         asyncio.run(scenario(tmp_path))
 
     return wrapper
@@ -150,23 +161,23 @@ async def test_a_port_that_nobody_guards_any_more_is_told_or_refused(world: Worl
 
 @in_a_world
 async def test_a_file_counts_as_changed_when_it_was_the_same_at_two_looks(world: World) -> None:
-    assert not world.looks()
+    assert not await world.looks()
     world.file.write_text(TEXT + "# half")
-    assert not world.looks()
+    assert not await world.looks()
     world.file.write_text(TEXT + "# whole")
     os.utime(world.file, ns=(1, 1))
-    assert not world.looks()
-    assert world.looks()
-    assert world.looks(), "until it is read"
+    assert not await world.looks()
+    assert await world.looks()
+    assert await world.looks(), "until it is read"
     assert (await world.asked()).endswith("nothing changed")
-    assert not world.looks()
+    assert not await world.looks()
     # A file that is gone for a moment is about to be there again.
     world.file.rename(world.file.with_suffix(".old"))
-    assert [world.looks() for _ in range(3)] == [False] * 3
+    assert [await world.looks() for _ in range(3)] == [False] * 3
     assert "cannot be read" in await world.asked()
     world.file.with_suffix(".old").rename(world.file)
-    assert not world.looks()
-    assert world.looks()
+    assert not await world.looks()
+    assert await world.looks()
 
 
 @in_a_world
@@ -175,28 +186,112 @@ async def test_files_behind_references_and_certificates_are_looked_at(world: Wor
     key.write_text("sk-1")
     world.file.write_text(TEXT + 'keys: [{name: k, key: "${file:key}"}]\n')
     assert (await world.asked()).endswith("keys +1")
-    assert not world.looks()
+    assert not await world.looks()
     key.write_text("sk-22")
-    assert not world.looks()
-    assert world.looks()
+    assert not await world.looks()
+    assert await world.looks()
     assert (await world.asked()).endswith("keys ~1")
     # Of a mistake the file that was missing is waited for.
     world.file.write_text(TEXT + 'keys: [{name: k, key: "${file:other}"}]\n')
     assert "other cannot be read" in await world.asked()
-    assert [world.looks() for _ in range(2)] == [False, False]
+    assert [await world.looks() for _ in range(2)] == [False, False]
     (world.file.parent / "other").write_text("sk-3")
-    assert not world.looks()
-    assert world.looks()
+    assert not await world.looks()
+    assert await world.looks()
     ca = world.file.parent / "ca.pem"
     ca.write_text("1")
     world.file.write_text(TEXT.replace("}]", ", ca_bundle_path: ca.pem}]"))
     assert "backends ~1" in await world.asked()
     while not world.said.empty():
         world.said.get_nowait()
-    assert not world.looks()
+    assert not await world.looks()
     ca.write_text("22")
-    assert not world.looks()
-    assert world.looks()
+    assert not await world.looks()
+    assert await world.looks()
+
+
+@in_a_world
+async def test_a_reload_that_hangs_is_told_and_left_behind(world: World) -> None:
+    usual = sys.getswitchinterval()
+    read, free = world.source.read, threading.Event()
+    late: list[Loaded] = []
+
+    def hang() -> Loaded:
+        free.wait()
+        late.append(read())
+        return late[0]
+
+    world.hold(hang, 0.05)
+    world.file.write_text(TEXT + "router_timeout: 2\n")
+    assert (await world.asked()).startswith(
+        f"not reloaded: reading {world.file} and what it names hangs, and"
+    )
+    assert (sys.getswitchinterval(), gc.isenabled()) == (usual, True)
+    assert not await world.looks()
+    assert not await world.looks(), "what hangs is not read again before something was changed"
+    world.hold(read, PATIENT)
+    assert await world.asked() == f"reloaded {world.file}: router_timeout"
+    world.file.write_text(TEXT)
+    assert await world.asked() == f"reloaded {world.file}: router_timeout"
+    adopted = list(world.gateway.adopted)
+    free.set()
+    while world.reloader._reading.at_work:
+        await asyncio.sleep(0.005)
+    await world.asked()
+    assert (len(late), world.gateway.adopted) == (1, adopted), "what it came to is nobody's"
+
+
+def test_who_asks_again_does_not_wait_for_what_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "POLL", 1000.0)
+    monkeypatch.setattr(module, "PATIENCE", PATIENT)
+    monkeypatch.setattr(module, "ASKED_PATIENCE", 0.0)
+    free, begun = threading.Event(), threading.Event()
+
+    def hang() -> Loaded:
+        begun.set()
+        free.wait()
+        raise ConfigError("late")
+
+    async def scenario() -> None:
+        (tmp_path / "t.yaml").write_text(TEXT)
+        world = World(tmp_path / "t.yaml")
+        read = world.source.read
+        world.hold(hang, PATIENT)
+        world.reloader.ask()
+        await asyncio.to_thread(begun.wait)
+        world.hold(read, PATIENT)
+        world.reloader.ask()
+        world.reloader.ask()
+        assert "hangs" in await world.said.get()
+        assert await world.said.get() == f"reloaded {world.file}: nothing changed"
+        # An end that is asked for while a reload hangs.
+        begun.clear()
+        world.hold(hang, PATIENT)
+        world.reloader.ask()
+        await asyncio.to_thread(begun.wait)
+        assert not gc.isenabled()
+        await world.stop()
+        assert gc.isenabled()
+        free.set()
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+@in_a_world
+async def test_a_look_that_hangs_says_nothing_and_is_not_joined_by_others(world: World) -> None:
+    free = threading.Event()
+    look = world.reloader._look
+    world.reloader._look = lambda references: look(references) if free.wait() else {}
+    world.file.write_text(TEXT + "router_timeout: 2\n")
+    setattr(module, "ASKED_PATIENCE", 0.05)  # noqa: B010 - as above
+    assert not await world.looks()
+    assert not await world.looks()
+    assert world.reloader._looking.at_work == 1
+    setattr(module, "ASKED_PATIENCE", PATIENT)  # noqa: B010 - as above
+    free.set()
+    while world.reloader._looking.at_work:
+        await asyncio.sleep(0.005)
+    assert [await world.looks() for _ in range(2)] == [False, True]
 
 
 def test_changes_are_noticed_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
