@@ -2,7 +2,8 @@
 
 Owns the way of a request from its body to the target that would be asked first, told and not gone. Does not own the
 steps, which are those of a call: rules and router (guide.py, router.py), candidates (choices.py, routing/decision.py),
-the changes of the body (shaping.py). An operator's own router is asked as for a call.
+the changes of the body (shaping.py), nor what a key may not ask for (policy/permission.py). An operator's own router
+is asked as for a call.
 """
 
 from collections.abc import Mapping
@@ -11,12 +12,13 @@ import msgspec
 
 from trunkline.engine.choices import NEEDS, Choice
 from trunkline.engine.explain_words import first_words
-from trunkline.engine.guide import Led, led_by_router, needs_at, view_of
+from trunkline.engine.guide import Led, needs_at, view_of
 from trunkline.engine.request_view import RequestView
 from trunkline.engine.runtime import Runtime
 from trunkline.engine.shaping import shape
-from trunkline.errors import MODEL_NOT_ALLOWED, Fault
+from trunkline.errors import Fault
 from trunkline.policy.keys import ANONYMOUS, Key
+from trunkline.policy.permission import body_fault, pin_fault
 from trunkline.routing.decision import Considered, decide, foremost
 from trunkline.routing.needs import Needs
 from trunkline.routing.route import Pick
@@ -27,11 +29,14 @@ _BY_CHANCE = frozenset(("latency", "least_busy"))
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
-    """A request to explain: its body, and what comes with it. `path`: the gateway's own."""
+    """A request to explain: its body, and what comes with it. `path`: the gateway's own; `path_model`: the model that
+    the client's names, which is in the body too.
+    """
 
     parsed: ParsedBody
     surface: str = "chat"
     path: bytes = b"/v1/chat/completions"
+    path_model: str = ""
     headers: Mapping[bytes, bytes] = {}
     key: Key = ANONYMOUS
 
@@ -79,7 +84,7 @@ async def explain_request(runtime: Runtime, asked: Asked) -> RequestTold:
     parsed, key, surface = asked.parsed, asked.key, asked.surface
     told = RequestTold(model=parsed.model, surface=surface, key=key.name)
     pin = asked.headers.get(b"x-trunkline-backend", b"").decode("latin-1")
-    fault = _not_allowed(parsed, key, pin)
+    fault = _not_allowed(runtime, asked)
     if fault is not None:
         return _refused(told, fault)
     led = await _led(runtime, asked)
@@ -107,25 +112,23 @@ def _refused(told: RequestTold, fault: Fault) -> RequestTold:
     return msgspec.structs.replace(told, refused=refused)
 
 
-def _not_allowed(parsed: ParsedBody, key: Key, pin: str) -> Fault | None:
-    if pin and not key.pin:
-        message = f"the key `{key.name}` may not choose the backend (x-trunkline-backend)"
-        return Fault(MODEL_NOT_ALLOWED, message, code="backend_not_allowed")
-    if not key.allows(parsed.model):
-        return Fault(MODEL_NOT_ALLOWED, f"the key `{key.name}` may not use the model `{parsed.model[:100]}`")
-    return None
+def _not_allowed(runtime: Runtime, asked: Asked) -> Fault | None:
+    """As for a call: the head is judged first."""
+    pin = asked.headers.get(b"x-trunkline-backend")
+    fault = None if pin is None else pin_fault(asked.key, pin.decode("latin-1"), runtime.board.backends)
+    return fault or body_fault(asked.key, asked.parsed, asked.path_model)
 
 
 async def _led(runtime: Runtime, asked: Asked) -> Led:
     parsed, key = asked.parsed, asked.key
     view = view_of(parsed.fields, stream=parsed.stream, headers=asked.headers, key=key.name, tags=key.tags)
+    found = None
     if runtime.router is not None and parsed.fields is not None:
         found = await runtime.router.choose(RequestView.of(parsed.model, view, parsed.fields))
-        if found is not None:
-            led = led_by_router(found)
-            if not isinstance(_choice(runtime, led, asked.surface, led.pin), Fault):
-                return led
-    return runtime.guide.lead(parsed.model, view)
+    led, _ = runtime.guide.follow(
+        found, parsed.model, view, lambda led: _choice(runtime, led, asked.surface, led.pin)
+    )
+    return led
 
 
 def _choice(runtime: Runtime, led: Led, surface: str, pin: str) -> Choice | Fault:

@@ -5,11 +5,12 @@ the candidates of the model that is found (choices.py).
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from trunkline.engine.router import Pinned
+from trunkline.errors import Fault
 from trunkline.routing.asked import Asked, brings_tools, read_asked, wants_schema
 from trunkline.routing.needs import Needs
 from trunkline.routing.route import Route
@@ -61,6 +62,22 @@ class Guide:
         rule = first_match(self.rules_of(model), view)
         return Led(model) if rule is None else Led(rule.use, f"rules[{rule.place}]")
 
+    def follow(
+        self, found: Pinned | str | None, model: str, view: View, find: Callable[[Led], object]
+    ) -> tuple[Led, Fault | None]:
+        """Where the answer of an operator's own router leads; the rules decide where it leads nowhere (`find` gives a
+        fault, which is given too), and where there is none.
+        """
+        if found is None:
+            return self.lead(model, view), None
+        led = (
+            Led(found, "router")
+            if isinstance(found, str)
+            else Led(found.model, "router", found.backend_or_provider)
+        )
+        there = find(led)
+        return (self.lead(model, view), there) if isinstance(there, Fault) else (led, None)
+
 
 def view_of(
     fields: Fields | None, *, stream: bool, headers: Mapping[bytes, bytes], key: str, tags: tuple[str, ...]
@@ -76,13 +93,6 @@ def view_of(
         minute=local.tm_hour * 60 + local.tm_min,
         weekday=local.tm_wday,
     )
-
-
-def led_by_router(found: Pinned | str) -> Led:
-    """What the answer of an operator's own router leads to."""
-    if isinstance(found, str):
-        return Led(found, "router")
-    return Led(found.model, "router", found.backend_or_provider)
 
 
 def needs_at(route: Route, fields: Fields | None) -> Needs | None:

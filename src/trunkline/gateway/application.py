@@ -25,7 +25,8 @@ from trunkline.gateway.surfaces.models import ModelList
 from trunkline.gateway.surfaces.probes import Probes
 from trunkline.net.handler import Handler
 from trunkline.net.http1_server import ServerConnection
-from trunkline.policy.keys import ANONYMOUS, Key
+from trunkline.policy.keys import ANONYMOUS
+from trunkline.policy.permission import pin_fault
 from trunkline.wire.error_body import dialect_of, render
 from trunkline.wire.head import RequestHead
 
@@ -134,7 +135,7 @@ class DataApplication:
             message = "without keys no web page of another origin may call; name it in server.cors_origins"
             return _Refused(operation.surface, Fault(ORIGIN_NOT_ALLOWED, message))
         if (pin := head.fields.get(b"x-trunkline-backend")) is not None:
-            fault = self._pin_fault(pin, key)
+            fault = pin_fault(key, pin.decode("latin-1"), self.runtime.board.backends)
             if fault is not None:
                 return _Refused(operation.surface, fault, key=key.name)
         if key.models is not None and not operation.methods:
@@ -148,18 +149,6 @@ class DataApplication:
             fault = Fault(INVALID_REQUEST, "compressed request bodies are not accepted: send plain JSON")
             return _Refused(operation.surface, fault)
         return Entry(self.runtime, self.cors.answer(head), route, head, key, as_json=as_json)
-
-    def _pin_fault(self, pin: bytes, key: Key) -> Fault | None:
-        """Why a request may not choose its backend."""
-        if not key.pin:
-            message = (
-                f"the key `{key.name}` may not choose the backend (x-trunkline-backend); its `pin` is not set"
-            )
-            return Fault(MODEL_NOT_ALLOWED, message, code="backend_not_allowed")
-        if pin.decode("latin-1") not in self.runtime.board.backends:
-            message = f"x-trunkline-backend: there is no backend `{pin[:100].decode('latin-1')}`"
-            return Fault(INVALID_REQUEST, message, code="backend_not_found")
-        return None
 
     def stop(self) -> None:
         """No more work of its own."""

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from trunkline.engine.guide import Led, led_by_router
+from trunkline.engine.guide import Led
 from trunkline.engine.request_view import RequestView
 from trunkline.engine.router import Pinned
 from trunkline.engine.runtime import Runtime
@@ -55,15 +55,17 @@ class Asking:
             self._refuse(Fault(INTERNAL, "the gateway failed; see its log"))
 
     def _led(self, found: Pinned | str | None) -> Led:
-        """What the router's answer leads to; the rules decide where it leads nowhere."""
-        model = self._request.model
-        if found is not None:
-            led = led_by_router(found)
-            choice = self._runtime.choose(led.model, self._needs, led.pin, led=True)
-            if not isinstance(choice, Fault):
-                return led
-            self._runtime.complain("router", choice)
-        return self._runtime.guide.lead(model, self._view)
+        """What it leads to; the operator is told where that is nowhere."""
+        runtime = self._runtime
+        led, lost = runtime.guide.follow(
+            found,
+            self._request.model,
+            self._view,
+            lambda led: runtime.choose(led.model, self._needs, led.pin, led=True),
+        )
+        if lost is not None:
+            runtime.complain("router", lost)
+        return led
 
     def on_request(self, body: bytes, connection: object) -> None:
         """Never asked for: it is here."""

@@ -4,21 +4,19 @@ Owns the step from a body to a call: the model, whether the key may use it, who 
 head decides (application.py), bodies that are not interpreted (opaque.py), the call itself (engine/exchange.py).
 """
 
-import msgspec
-from msgspec import structs
-
 from trunkline.engine.choices import NEEDS
 from trunkline.engine.exchange import Exchange
 from trunkline.engine.guide import Led, needs_at, view_of
 from trunkline.engine.request_view import RequestView
 from trunkline.engine.runtime import Runtime
-from trunkline.errors import MODEL_NOT_ALLOWED, Fault
+from trunkline.errors import Fault
 from trunkline.gateway.asking import Asking
 from trunkline.gateway.refusal import send_refusal
 from trunkline.gateway.surfaces.openai import Route
 from trunkline.net.http1_server import ServerConnection
 from trunkline.policy.keys import Key
-from trunkline.wire.call import ParsedBody, parse_json
+from trunkline.policy.permission import body_fault
+from trunkline.wire.call import ParsedBody, name_model, parse_json
 from trunkline.wire.head import RequestHead
 from trunkline.wire.values import UNLISTED, Call
 
@@ -81,7 +79,7 @@ class Entry:
         led_by = ""
         if led is None:
             if self.key.models is not None:
-                fault = self._not_allowed(parsed)
+                fault = body_fault(self.key, parsed, self.route.model)
                 if fault is not None:
                     return self.refuse(connection, fault, model)
             if runtime.leads:
@@ -153,22 +151,6 @@ class Entry:
         connection.adopt(asking)
         return None
 
-    def _not_allowed(self, parsed: ParsedBody) -> Fault | None:
-        """Why a key that is limited to some models may not send this."""
-        key = self.key
-        if parsed.lists_models:
-            message = f"the key `{key.name}` may not send lists of models (`models`, `fallbacks`)"
-            return Fault(MODEL_NOT_ALLOWED, message, param="models")
-        # A path that names a model (Azure's) may be what the backend obeys.
-        for model in filter(None, (self.route.model, parsed.model)):
-            if not key.allows(model):
-                message = f"the key `{key.name}` may not use the model `{model[:100]}`"
-                return Fault(MODEL_NOT_ALLOWED, message, param="model")
-        if parsed.model:
-            return None
-        message = f"the key `{key.name}` may not use requests that name no model"
-        return Fault(MODEL_NOT_ALLOWED, message, param="model")
-
     def refuse(self, connection: ServerConnection, fault: Fault, model: str) -> None:
         """Answer with an error; no backend was asked."""
         runtime = self._runtime
@@ -187,12 +169,3 @@ class Entry:
 
     def on_drain_over(self) -> None:
         """Nothing was begun."""
-
-
-def name_model(parsed: ParsedBody, model: str) -> ParsedBody:
-    """The body of a request whose path names the model (Azure's deployments), with the model in it."""
-    fields = parsed.fields
-    if fields is None:
-        fields = msgspec.json.decode(parsed.body, type=dict[str, msgspec.Raw])
-    named = {**fields, "model": msgspec.Raw(msgspec.json.encode(model))}
-    return structs.replace(parsed, model=model, body=msgspec.json.encode(named), fields=named)

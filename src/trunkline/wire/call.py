@@ -82,6 +82,12 @@ def parse_json(raw: bytes) -> ParsedBody | Fault:
     return ParsedBody(model or "", stream is True, include_usage, _encode(fields), lists_models, fields)
 
 
+def name_model(parsed: ParsedBody, model: str) -> ParsedBody:
+    """The body of a request whose path names the model (Azure's deployments), with the model in it."""
+    named = {**(parsed.fields or {}), "model": msgspec.Raw(_encode(model))}
+    return msgspec.structs.replace(parsed, model=model, body=_encode(named), fields=named)
+
+
 class _LimitError(Exception):
     """`str()` says which limit."""
 

@@ -10,7 +10,12 @@ from tests.failover.harness import World
 
 async def admin(world: World, request: bytes) -> Reply:
     """One request to the admin port."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", world.gateway.admin.port)
+    return await send(world.gateway.admin.port, request)
+
+
+async def send(port: int, request: bytes) -> Reply:
+    """One request whose answer has a length."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     raw = await reader.readuntil(b"\r\n\r\n")
     raw += await reader.readexactly(int(Reply(raw, "open").headers["content-length"]))

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.contract.gateway.explaining import admin, states, would
+from tests.contract.gateway.explaining import admin, send, states, would
 from tests.contract.simulator.raw import post
-from tests.failover.harness import OK, World, named, on_both_loops, pair, running
+from tests.failover.harness import OK, World, named, on_both_loops, on_one_loop, pair, running
 
 TWO = {"one": "", "two": ""}
 SAY: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
@@ -167,9 +167,65 @@ async def test_other_surfaces_have_their_path(tmp_path: Path) -> None:
         found = await would(world, {"model": "ok", "input": "hello"}, path="/explain?path=/v1/embeddings")
         assert (found["surface"], found["first"]["backend"]) == ("embeddings", "two")
         found = await would(
-            world, {"input": "hi"}, path="/explain?path=/openai/deployments/ok/chat/completions"
+            world, {"messages": SAY}, path="/explain?path=/openai/deployments/ok/chat/completions"
         )
         assert found["model"] == "ok"
+        assert found["first"]["changes"] == ["`model` is `sim-small` there"]
+
+
+KEYS = (
+    "keys: [{name: team, key: secret-team, pin: true}, {name: app, key: secret-app}, "
+    "{name: small, key: secret-small, models: [ok], pin: true}]\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "pin", "path", "value", "code"),
+    [
+        ("team", "simulated", "", {"model": "ok"}, "backend_not_found"),
+        (
+            "team",
+            "openai_compat",
+            "",
+            {"model": "ok"},
+            "backend_not_found",
+        ),  # a router may say that, no client
+        ("team", "", "", {"model": "ok"}, "backend_not_found"),
+        ("team", "one", "", {"model": "ok"}, "model_not_found"),
+        ("app", "two", "", {"model": "ok"}, "backend_not_allowed"),
+        ("small", None, "", {"model": "ok", "models": ["primary"]}, "model_not_allowed"),
+        ("small", None, "", {"model": "ok", "fallbacks": ["primary"]}, "model_not_allowed"),
+        ("small", None, "", {}, "model_not_allowed"),
+        ("small", None, "", {"model": "primary"}, "model_not_allowed"),
+        ("small", None, "/openai/deployments/primary", {"model": "ok"}, "model_not_allowed"),
+        ("small", None, "/openai/deployments/primary", {}, "model_not_allowed"),
+        ("small", "nobody", "", {"model": "primary"}, "backend_not_found"),
+        ("small", "two", "/openai/deployments/ok", {}, None),
+        ("app", None, "", {"model": "ok", "models": ["primary"]}, None),
+        ("app", None, "", {}, None),
+    ],
+)
+@on_one_loop
+async def test_what_a_call_would_be_refused_for_is_told(
+    tmp_path: Path, key: str, pin: str | None, path: str, value: dict[str, Any], code: str | None
+) -> None:
+    target = f"{path or '/v1'}/chat/completions"
+    value = {"messages": SAY, **value}
+    pinned = "" if pin is None else f"x-trunkline-backend: {pin}\r\n"
+    async with running(tmp_path, pair("", backends=("one", "two")), backends=TWO, more=KEYS) as world:
+        found = await would(
+            world, value, headers=f"x-trunkline-key: {key}\r\n{pinned}", path=f"/explain?path={target}"
+        )
+        headers = f"authorization: Bearer secret-{key}\r\n{pinned}"
+        reply = await send(world.port, post(target, headers=headers, body=json.dumps(value).encode()))
+        if code is None:
+            assert (found["refused"], reply.status) == (None, 200)
+            assert reply.headers["x-trunkline-backend"] == found["first"]["backend"]
+            return
+        error = reply.json["error"]
+        assert error["code"] == code
+        assert found["first"] is None
+        assert found["refused"] == {"status": reply.status, "code": code, "message": error["message"]}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from trunkline.engine import guide as module
 from trunkline.engine.guide import Guide, Led, needs_of, view_of
+from trunkline.engine.router import Pinned
+from trunkline.errors import MODEL_UNKNOWN, Fault
 from trunkline.routing.needs import Needs
 from trunkline.routing.rules import RuleSettings
 
@@ -78,6 +80,24 @@ def test_only_what_somebody_lacks_is_looked_for() -> None:
     found = needs_of(fields, Needs(tokens=50))
     assert found is not None
     assert found.tokens > 50
+
+
+def test_a_router_comes_before_the_rules_where_it_leads_somewhere() -> None:
+    one = guide({"for": ["auto"], "use": "rest"})
+    view = view_of(None, stream=False, headers={}, key="k", tags=())
+    lost = Fault(MODEL_UNKNOWN, "nobody has it")
+    asked: list[Led] = []
+
+    def find(led: Led) -> Fault | str:
+        asked.append(led)
+        return lost if led.model == "nowhere" else "a choice"
+
+    assert one.follow(None, "auto", view, find) == (Led("rest", "rules[0]"), None)
+    assert asked == []
+    assert one.follow("m", "auto", view, find) == (Led("m", "router"), None)
+    assert one.follow(Pinned("b", "m"), "auto", view, find) == (Led("m", "router", "b"), None)
+    assert one.follow("nowhere", "auto", view, find) == (Led("rest", "rules[0]"), lost)
+    assert one.follow("nowhere", "other", view, find) == (Led("other"), lost)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trunkline.errors import INVALID_JSON, INVALID_REQUEST, Fault, Kind
-from trunkline.wire.call import MAX_FIELDS, ParsedBody, parse_json
+from trunkline.wire.call import MAX_FIELDS, ParsedBody, name_model, parse_json
 
 
 def parsed(raw: bytes) -> ParsedBody:
@@ -252,3 +252,15 @@ def test_garbage_is_a_fault(raw: bytes) -> None:
         assert json.loads(body.body) == json.loads(raw)
     else:
         assert body.http_status == 400
+
+
+@pytest.mark.parametrize("raw", [b"{}", b'{"model": null, "input": [1, 2], "stream": true}'])
+def test_the_model_that_a_path_names_is_in_the_body(raw: bytes) -> None:
+    before = parsed(raw)
+    named = name_model(before, "m")
+    assert (named.model, named.stream) == ("m", before.stream)
+    assert json.loads(named.body) == json.loads(raw) | {"model": "m"}
+    assert named.fields is not None
+    assert msgspec.json.encode(named.fields) == named.body
+    assert before.fields is not None
+    assert before.fields.get("model") != b'"m"', "the one before is as it was"

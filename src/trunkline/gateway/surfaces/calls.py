@@ -15,7 +15,7 @@ from trunkline.errors import INVALID_REQUEST, NOT_FOUND, Fault
 from trunkline.gateway.surfaces import openai
 from trunkline.gateway.surfaces.local import Reply
 from trunkline.policy.keys import ANONYMOUS, Key
-from trunkline.wire.call import parse_json
+from trunkline.wire.call import name_model, parse_json
 from trunkline.wire.error_body import render
 from trunkline.wire.head import RequestHead
 
@@ -88,8 +88,8 @@ def _asked(runtime: Runtime, head: RequestHead, body: bytes) -> Asked | Fault:
     if isinstance(parsed, Fault):
         return parsed
     if route.model and not parsed.model:
-        parsed.model = route.model
-    return Asked(parsed, route.operation.surface, route.path, head.fields, key)
+        parsed = name_model(parsed, route.model)
+    return Asked(parsed, route.operation.surface, route.path, route.model, head.fields, key)
 
 
 def _key(runtime: Runtime, name: str) -> Key | Fault:

@@ -1,0 +1,54 @@
+"""policy/permission.py: what a key may not ask for."""
+
+import pytest
+
+from trunkline.policy.keys import ANONYMOUS, Key
+from trunkline.policy.permission import body_fault, pin_fault
+from trunkline.wire.call import ParsedBody
+
+LIMITED = Key("small", ("good", "fine-*"))
+
+
+def parsed(model: str, *, lists: bool = False) -> ParsedBody:
+    return ParsedBody(model, False, False, b"{}", lists)
+
+
+@pytest.mark.parametrize(
+    ("key", "pin", "says"),
+    [
+        (ANONYMOUS, "one", None),
+        (Key("team", pin=True), "one", None),
+        (Key("team"), "one", ("backend_not_allowed", 403)),
+        (Key("team"), "nobody", ("backend_not_allowed", 403)),  # who may not choose learns no names
+        (ANONYMOUS, "nobody", ("backend_not_found", 400)),
+        (ANONYMOUS, "", ("backend_not_found", 400)),
+    ],
+)
+def test_the_choice_of_a_backend(key: Key, pin: str, says: tuple[str, int] | None) -> None:
+    fault = pin_fault(key, pin, {"one": 1})
+    assert (None if fault is None else (fault.error_code, fault.http_status)) == says
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "path_model", "says"),
+    [
+        (ANONYMOUS, parsed("", lists=True), "", None),
+        (LIMITED, parsed("good"), "", None),
+        (LIMITED, parsed("fine-1"), "good", None),
+        (LIMITED, parsed("good", lists=True), "", "lists of models"),
+        (LIMITED, parsed("other"), "", "the model `other`"),
+        (LIMITED, parsed("good"), "other", "the model `other`"),
+        (LIMITED, parsed(""), "", "name no model"),
+        (LIMITED, parsed(""), "good", "name no model"),  # a form: its path's model is not put into it
+    ],
+)
+def test_what_a_limited_key_may_not_send(
+    key: Key, body: ParsedBody, path_model: str, says: str | None
+) -> None:
+    fault = body_fault(key, body, path_model)
+    if says is None:
+        assert fault is None
+    else:
+        assert fault is not None
+        assert (fault.http_status, fault.error_code) == (403, "model_not_allowed")
+        assert says in fault.message
