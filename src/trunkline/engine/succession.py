@@ -263,12 +263,14 @@ class Succession(Attempts):
         """Have the answer that was cut off said again by another target, or by this one; None if that cannot be."""
         runtime = self._runtime
         splicing.over(runtime, self.call)
+        failover = self._failing_over()
         if splicing.joint is None:
             if relay is None or relay.mid_event:
+                splicing.cut, splicing.why = fault, "it was cut in the middle of an event"
                 return None
-            pick = splicing.begin(runtime, self.call, self._choice.upstreams, self._failing_over(), fault)
+            pick = splicing.begin(runtime, self.call, self._choice.upstreams, failover, fault)
         else:
-            pick = splicing.restart(self._failing_over(), fault)
+            pick = splicing.restart(failover, fault)
         if pick is None:
             return None
         self._turn_to(pick)

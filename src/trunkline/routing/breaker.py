@@ -107,6 +107,13 @@ class Breaker:
         """Ejections in a row, the present one among them."""
         return self._times
 
+    def window(self, now: float) -> tuple[int, int, float] | None:
+        """Of the window that is open: calls, failures among them, seconds left. None: none is."""
+        left = self._window_at + self._settings.window - now
+        if self.state is not State.CLOSED or not self._bad or left <= 0:
+            return None
+        return self._bad + self._good, self._bad, left
+
     @property
     def quiet(self) -> bool:
         """Whether there is nothing to count: a success would change nothing."""

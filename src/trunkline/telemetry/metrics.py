@@ -1,4 +1,5 @@
-"""Counters of the data plane: plain ints in dicts and lists, fed one record per call.
+"""Counters of the data plane: plain ints in dicts and lists, fed one record per call; and, of the few calls that came
+to that, where they fell back and how a cut stream went on, which is known beside the record (engine/origin.py).
 
 Owns what is counted and by which labels. Does not own the exposition format: `telemetry/prometheus.py`.
 

@@ -76,7 +76,7 @@ class Collector:
         yield fallbacks
         splices = CounterMetricFamily(
             "trunkline_splices",
-            "Streams that were cut after content: joined, diverged, failed, or refused to be gone on with.",
+            "Chat streams with on_cut that were cut after content: joined, diverged, failed, or refused.",
             labels=("outcome",),
         )
         for outcome, count in self._metrics.splices.items():

@@ -46,6 +46,7 @@ async def test_states_and_numbers(tmp_path: Path) -> None:
         assert (ejected["usable"], ejected["why"], ejected["breaker"]["state"]) == (False, "ejected", "open")
         assert (ejected["breaker"]["failures"], ejected["breaker"]["ejections"]) == (5, 1)
         assert 0 < ejected["breaker"]["until"] <= 5
+        assert ejected["window"] is None, "an open breaker counts nothing"
         busy = target(one, f"{OK}!status=429")
         assert (busy["why"], busy["breaker"]["state"]) == ("busy", "closed")
         assert 0 < busy["busy_for"] <= 60
@@ -60,6 +61,12 @@ async def test_states_and_numbers(tmp_path: Path) -> None:
         assert one["address"].startswith("127.0.0.1:")
         assert one["pools"]["idle"] >= 1
         assert busy["in_flight"] is None
+        assert one["rates"] == {
+            "attempts": 6,
+            "failed": {"server_error": 5, "rate_limit": 1},
+            "failure_rate": 1.0,
+        }
+        assert two["rates"] == {"attempts": 1, "failed": {}, "failure_rate": 0.0}
         assert page["retry_budget"] == {"left": 30.0, "taken": 0, "refused": 0}
         assert page["waiting"] == 0
 
@@ -109,3 +116,32 @@ async def test_the_same_as_metrics(tmp_path: Path) -> None:
             "trunkline_retries_refused_total 0.0",
         ):
             assert line in page
+
+
+@on_both_loops
+async def test_rates_and_the_window_of_a_breaker(tmp_path: Path) -> None:
+    wrong = named("status=400")
+    models = (
+        f"models: {{m: {{targets: [{{backend: one, model: {OK}}}]}}, "
+        f"w: {{targets: [{{backend: one, model: '{wrong}'}}]}}}}"
+    )
+    async with running(tmp_path, models, backends={"one": "max_retries: 0"}) as world:
+        (idle,) = (await admin(world, get("/backends"))).json["backends"]
+        assert idle["rates"] == {"attempts": 0, "failed": {}, "failure_rate": 0.0}
+        await world.call("m", stream=False)
+        await world.call("w", stream=False)
+        await world.quiet()
+        (one,) = (await admin(world, get("/backends"))).json["backends"]
+        assert (one["rates"]["attempts"], sum(one["rates"]["failed"].values())) == (2, 1)
+        assert one["rates"]["failure_rate"] == 0.0, "the request was wrong"
+        assert [each["window"] for each in one["targets"]] == [None, None]
+        now = world.gateway.runtime.clock.read()
+        (sound,) = [each for each in world.gateway.runtime.board.targets() if each.model == OK]
+        sound.breaker.failure(now, now)
+        sound.settle(now)
+        await world.call("m", stream=False)
+        await world.quiet()
+        (one,) = (await admin(world, get("/backends"))).json["backends"]
+        (window,) = [each["window"] for each in one["targets"] if each["model"] == OK]
+        assert (window["calls"], window["failures"]) == (2, 1)
+        assert 0 < window["left"] <= 30

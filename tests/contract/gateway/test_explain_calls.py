@@ -10,10 +10,12 @@ from tests.contract.gateway.explaining import admin, states, told, whys
 from tests.contract.simulator.raw import get
 from tests.failover.caller import call, request
 from tests.failover.harness import OK, named, on_both_loops, pair, running
+from tests.failover.script import CUT, Script, stream, words
 from trunkline.config.load import load
 from trunkline.engine.choices import Choice
 from trunkline.engine.runtime import RECORDS
 from trunkline.routing.changes import KEPT
+from trunkline.wire.sse import LIMIT
 
 FAILING = named("status=500")
 TWO = {"one": "max_retries: 0", "two": ""}
@@ -157,6 +159,30 @@ async def test_a_cut_stream_that_nothing_could_go_on_with(tmp_path: Path) -> Non
         found = await told(world)
         assert found["spliced"] is None or found["spliced"]["why"]
         assert "the client had" in found["ending"]
+
+
+@on_both_loops
+async def test_a_stream_that_was_cut_in_the_middle_of_an_event_too_large_to_keep(tmp_path: Path) -> None:
+    begun = b"data: " + b"x" * (LIMIT + 1000)
+    script = Script(stream(words(0, 9), b"%x\r\n%b\r\n" % (len(begun), begun), CUT))
+    models = pair("", backends=("cuts", "two"))
+    async with (
+        script.url() as url,
+        running(tmp_path, models, backends={"cuts": f'url: "{url}"', "two": ""}) as world,
+    ):
+        assert (await world.call()).outcome == "error"
+        found = await told(world)
+        assert (len(found["attempts"]), found["attempts"][0]["backend"]) == (1, "cuts")
+        assert found["spliced"] == {
+            "cut": world.faults[0],
+            "how": "",
+            "joined": False,
+            "diverged": False,
+            "why": "it was cut in the middle of an event",
+        }
+        assert found["ending"].endswith(f"; no other answer could go on with it: {found['spliced']['why']}")
+        metrics = (await admin(world, get("/metrics"))).body.decode()
+        assert 'trunkline_splices_total{outcome="refused"} 1.0' in metrics
 
 
 @on_both_loops

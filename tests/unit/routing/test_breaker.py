@@ -28,6 +28,17 @@ def test_the_table_leaves_out_only_what_cannot_happen() -> None:
     }
 
 
+def test_the_window_is_told_while_it_is_open() -> None:
+    breaker = Breaker(OF)
+    breaker.success(0.0, 0.0)
+    assert breaker.window(0.0) is None
+    breaker.failure(1.0, 1.0)
+    breaker.success(2.0, 2.0)
+    assert breaker.window(11.0) == (2, 1, OF.window - 10.0)
+    assert breaker.window(1.0 + OF.window) is None
+    assert tripped().window(0.0) is None
+
+
 def test_failures_in_a_row_eject() -> None:
     breaker = Breaker(OF)
     assert breaker.quiet

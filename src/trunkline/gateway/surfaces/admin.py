@@ -5,7 +5,7 @@ It listens on loopback only and has no key, so a request must name this machine 
 
     /metrics    what Prometheus reads             /calls      the last calls; /calls/ID one of them, explained
     /health     whether this process answers      /explain    POST a request: what would happen to it now
-    /discovery  how old lists of models are       /backends   breakers, health, load, latencies
+    /discovery  how old lists of models are       /backends   breakers, health, rates, load, latencies
 """
 
 import time
