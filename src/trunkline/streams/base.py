@@ -33,7 +33,7 @@ class StreamInspector:
     """
 
     __slots__ = (
-        "_done", "_earlier", "_inside", "_skips", "_spares", "_splitter", "content", "events", "fault",
+        "_done", "_earlier", "_half_ended", "_inside", "_skips", "_spares", "_splitter", "content", "events", "fault",
         "include_usage", "malformed", "said", "terminal", "usage",
     )  # fmt: skip
 
@@ -53,6 +53,7 @@ class StreamInspector:
         self._skips = False  # and it is a comment, as far as anybody can tell
         self._spares = False  # no more can be held: signs of life before content are left out
         self._done = False  # the stream said its last word: nothing that follows is looked at
+        self._half_ended = False  # its CR came, and an LF may follow that belongs to it
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -72,8 +73,11 @@ class StreamInspector:
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; give those that may go on: whole events only."""
-        if self._done or self.fault is not None:
+        if self.fault is not None:
             return b""
+        if self._done:
+            half_ended, self._half_ended = self._half_ended, False
+            return b"\n" if half_ended and data.startswith(b"\n") else b""
         pieces = self._splitter.feed(data)
         if not pieces:
             return b""
@@ -104,6 +108,7 @@ class StreamInspector:
                 if goes_on and (not self._spares or self.content or self._needed(event)):
                     out.append(raw)
                 if self._done:
+                    self._half_ended = raw.endswith(b"\r")
                     self._splitter.flush()  # what else was read is no event that was cut
                     break
             inside = False

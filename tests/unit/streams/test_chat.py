@@ -245,6 +245,15 @@ def test_nothing_goes_on_behind_the_mark_of_an_end(behind: bytes) -> None:
         assert not inspector.repeats(framed(WORD))
 
 
+def test_the_last_line_end_of_the_mark_may_come_late() -> None:
+    mark = DONE.replace(b"\n", b"\r\n")
+    for chunks in ([WORD, mark[:-1], mark[-1:], b"\n"], [WORD + mark[:-1], mark[-1:] + WORD]):
+        out, inspector = read("chat", *chunks)
+        assert (out, verdict(inspector)) == (WORD + mark, "")
+    for more in (COMMENT, b"\r", b"x\n"):
+        assert read("chat", WORD, mark[:-1], more, b"\n")[0] == WORD + mark[:-1]
+
+
 def test_choices_beyond_all_reason_are_malformed() -> None:
     _, inspector = read("chat", *[delta(index=index) for index in range(MAX_CHOICES)])
     assert inspector.malformed == 0
