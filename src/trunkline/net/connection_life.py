@@ -1,12 +1,13 @@
 """The life of one connection from a client, apart from its requests: how long it may wait, and every way it ends.
 
-Owns accepting, deadlines, pauses of reading, noticing that the client left, refusals, lingering, draining and closing.
-Does not own requests (net/http1_server.py, whose connection is one of these) nor the bytes of answers
+Owns accepting, deadlines, pauses of reading, large reads, noticing that the client left, refusals, lingering, draining
+and closing. Does not own requests (net/http1_server.py, whose connection is one of these) nor the bytes of answers
 (net/answer_writer.py).
 
 Nothing here runs for an ordinary request but the look at the deadline, every 100 ms. After a refusal the rest of the
 body is read and dropped for a moment, because closing with unread bytes would reset the connection and take the answer
-with it.
+with it. After a large read the socket and the rest of what was read wait for the next turns of the loop: chunks of a
+byte cost a microsecond each, and no client may keep all other connections waiting.
 """
 
 import asyncio
@@ -26,6 +27,9 @@ LINGER = 2.0
 """Seconds to go on reading after an answer that closes, between two reads; nginx: 5 s."""
 LINGER_MAX = 30.0
 """And in all; nginx's. Many clients read nothing before they have sent everything."""
+
+TURN = 64 * 1024
+"""Bytes of one connection that are parsed in one turn of the loop; nearly every read is smaller."""
 
 HEAD, NEXT, BODY, CALL, LINGERING, CLOSED = range(6)
 """Phases. NEXT: a pipelined request waits for its turn of the loop, or for the client to read its answers."""
@@ -58,8 +62,8 @@ class ConnectionLife(AnswerWriter, asyncio.Protocol):
     """A connection that can be accepted, watched, refused and ended."""
 
     __slots__ = (
-        "_body_until", "_buffer", "_deadline", "_fin", "_handler", "_held", "_kept_until", "_linger_until", "_phase",
-        "_pieces", "_reading", "_shared", "_taken", "_watched",
+        "_body_until", "_buffer", "_deadline", "_fin", "_handler", "_held", "_kept", "_kept_until", "_linger_until",
+        "_phase", "_pieces", "_reading", "_resting", "_shared", "_taken", "_watched",
     )  # fmt: skip
 
     def __init__(self, shared: Shared) -> None:
@@ -71,6 +75,8 @@ class ConnectionLife(AnswerWriter, asyncio.Protocol):
         self._deadline = NEVER
         self._kept_until = shared.clock.now + shared.settings.keep_alive_age
         self._reading = True
+        self._kept = b""  # of a large read, for later turns of the loop; the transport is paused meanwhile
+        self._resting = False  # until the next turn of the loop, which goes on reading
         self._watched = -1  # in `Shared.departures`, while it is not being read
         self._fin = False
         self._taken = 0  # of what was sent, when the client was last looked at
@@ -167,10 +173,41 @@ class ConnectionLife(AnswerWriter, asyncio.Protocol):
         departures = self._shared.departures
         if on:
             departures.forget(self._watched, self._departed)
-            transport.resume_reading()
+            if self._kept:
+                self._rest()
+            elif not self._resting:
+                transport.resume_reading()
         else:
             transport.pause_reading()
             self._watched = departures.watch(transport, self._departed)
+
+    def _begin_large(self, data: bytes) -> bytes:
+        """What of a large read belongs to this turn of the loop; the rest waits, and so does the socket."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.pause_reading()
+            self._rest()
+            self._kept = data[TURN:] + self._kept  # what a pipelined request began with is the older part
+            data = data[:TURN]
+        return data
+
+    def _rest(self) -> None:
+        if not self._resting:
+            self._resting = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """The next part of a large read; after the last the socket, which may be paused for another reason by now."""
+        self._resting = False
+        transport = self._transport
+        if not self._reading or transport is None or transport.is_closing():
+            return
+        if kept := self._kept:
+            self._rest()
+            self._kept = kept[TURN:]
+            self.data_received(kept[:TURN])
+        else:
+            transport.resume_reading()
 
     def _departed(self) -> None:
         """The client left while its socket was not being read."""
@@ -223,7 +260,7 @@ class ConnectionLife(AnswerWriter, asyncio.Protocol):
         if linger and not self._fin:
             now = self._shared.clock.now
             self._phase = LINGERING
-            self._buffer = b""
+            self._buffer = self._kept = b""
             self._linger_until = now + LINGER_MAX
             self._deadline = now + LINGER
             self._read(True)

@@ -4,8 +4,10 @@ Owns the protocol on an open transport: writing requests, cutting answers into h
 and the blame for a loss. Does not own opening and keeping connections (net/pool.py), nor what an answer means to whom
 it is given (net/receiver.py).
 
-Body bytes go to the receiver in the callback that read them: no task, queue or timer. Whatever is left when an answer
-ends, or comes without a request, poisons the connection: it is closed, never reused.
+Body bytes go to the receiver in the callback that read them: no task, queue or timer. The loop reads a
+socket many times in a row as long as it finds it full, 256 KiB each time, and chunks of a byte and empty events cost a
+microsecond each: so after a large read the socket waits for the next turn, and what is parsed of it for several.
+Whatever is left when an answer ends, or comes without a request, poisons the connection: it is closed, never reused.
 """
 
 import asyncio
@@ -25,6 +27,8 @@ from trunkline.wire.head import CHUNKED, UNTIL_CLOSE, ResponseHead
 MAX_HEAD = 64 * 1024
 MAX_INTERIM = 16  # 1xx answers before the real one; more is an upstream that plays
 STALE_WINDOW = 0.25  # seconds; DESIGN section 6: later closes are ordinary resets
+TURN = 64 * 1024
+"""Bytes of one connection that are parsed in one turn of the loop; nearly every read is smaller."""
 WRITE_HIGH, WRITE_LOW = 64 * 1024, 16 * 1024  # bytes; DESIGN section 3
 
 _IDLE, _HEAD, _LENGTH, _CHUNKS, _CLOSE = range(5)
@@ -35,9 +39,9 @@ class ClientConnection(asyncio.Protocol):
     """One connection; at most one request at a time."""
 
     __slots__ = (
-        "_buffer", "_decoder", "_interim", "_keep", "_left", "_no_body", "_owner", "_partial", "_paused", "_phase",
-        "_receiver", "_transport", "_why_lost", "_writable", "answered", "clock", "counted", "forward", "forwarded",
-        "fresh_until", "idle_timeout", "repeats", "sent_at", "used",
+        "_buffer", "_decoder", "_interim", "_keep", "_kept", "_left", "_no_body", "_owner", "_partial", "_paused",
+        "_phase", "_receiver", "_resting", "_transport", "_why_lost", "_writable", "answered", "clock", "counted",
+        "forward", "forwarded", "fresh_until", "idle_timeout", "repeats", "sent_at", "used",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, clock: Clock) -> None:
@@ -49,6 +53,8 @@ class ClientConnection(asyncio.Protocol):
         self.counted = False  # among the open ones of its pool
         self.used = 0
         self.fresh_until = 0.0  # when it is idle: how long it may be used again
+        self._kept = b""  # of a large read, for later turns of the loop; the transport is paused meanwhile
+        self._resting = False  # until the next turn of the loop, which goes on reading
         self.idle_timeout = -1.0  # what the upstream's Keep-Alive header allows; below 0: it said nothing
         # per request
         self._receiver: Receiver | None = None
@@ -124,12 +130,15 @@ class ClientConnection(asyncio.Protocol):
         self._paused = paused
         if paused:
             self._transport.pause_reading()
-        else:
+        elif self._kept:
+            self._rest()
+        elif not self._resting:
             self._transport.resume_reading()
 
     def abort(self) -> None:
         """Close at once, unsent bytes dropped; the receiver hears nothing more."""
         self._receiver = None
+        self._kept = b""
         self.repeats = None
         transport = self._transport
         if transport is not None:
@@ -156,6 +165,8 @@ class ClientConnection(asyncio.Protocol):
                 self.forwarded += len(data)
                 self.forward(data)
                 return
+            if len(data) > TURN:
+                data = self._begin_large(data)
             try:
                 pieces = decoder.feed(data)
             except FramingError as error:
@@ -169,6 +180,8 @@ class ClientConnection(asyncio.Protocol):
         elif phase == _LENGTH:
             self._counted(data)
         elif phase == _CLOSE:
+            if len(data) > TURN:
+                data = self._begin_large(data)
             if self._receiver is not None:
                 self._receiver.on_body(data)
         elif phase == _HEAD:
@@ -180,6 +193,9 @@ class ClientConnection(asyncio.Protocol):
         return False  # the transport closes; connection_lost settles the rest
 
     def connection_lost(self, exc: Exception | None) -> None:
+        while kept := self._kept:  # it came before the loss
+            self._kept = kept[TURN:]
+            self.data_received(kept[:TURN])
         receiver, self._receiver = self._receiver, None
         phase, self._phase = self._phase, _IDLE
         self._transport = None
@@ -206,6 +222,36 @@ class ClientConnection(asyncio.Protocol):
         self._writable = True
         if self._receiver is not None:
             self._receiver.on_upstream_writable(True)
+
+    # large reads
+
+    def _begin_large(self, data: bytes) -> bytes:
+        """What of a large read belongs to this turn of the loop; the rest waits, and so does the socket."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.pause_reading()
+            self._rest()
+            if self._phase == _CHUNKS or (self._receiver is not None and self._receiver.is_event_stream):
+                data, self._kept = data[:TURN], data[TURN:]
+        return data
+
+    def _rest(self) -> None:
+        if not self._resting:
+            self._resting = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """The next part of a large read; after the last the socket, which may be paused for another reason by now."""
+        self._resting = False
+        transport = self._transport
+        if self._paused or transport is None or transport.is_closing():
+            return
+        if kept := self._kept:
+            self._rest()
+            self._kept = kept[TURN:]
+            self.data_received(kept[:TURN])
+        else:
+            transport.resume_reading()
 
     # the answer
 
@@ -266,6 +312,8 @@ class ClientConnection(asyncio.Protocol):
             self.data_received(rest)
 
     def _counted(self, data: bytes) -> None:
+        if len(data) > TURN:
+            data = self._begin_large(data)
         left = self._left - len(data)
         rest = b""
         if left < 0:
@@ -291,7 +339,7 @@ class ClientConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self._keep and not rest and not self._partial and self._writable:
+        if self._keep and not rest and not self._kept and not self._partial and self._writable:
             if self._paused:  # for the client of this answer; the next one must get its own
                 self.pause(False)
             self._owner.released(self)

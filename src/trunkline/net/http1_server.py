@@ -21,6 +21,7 @@ from trunkline.net.connection_life import (
     LINGERING,
     NEVER,
     NEXT,
+    TURN,
     ConnectionLife,
     Shared,
 )
@@ -69,7 +70,7 @@ class ServerConnection(ConnectionLife):
             else:
                 self._read_head(data, end)
         elif phase == BODY:
-            self._receive_body(data)
+            self._receive_body(data if len(data) <= TURN else self._begin_large(data))
         elif phase in (CALL, NEXT):
             self._buffer += data
             if len(self._buffer) > PIPELINE:
@@ -102,6 +103,8 @@ class ServerConnection(ConnectionLife):
         """Bytes where a request begins or goes on to begin."""
         shared = self._shared
         settings = shared.settings
+        if len(data) > TURN:
+            data = self._begin_large(data)
         held = self._buffer
         before = len(held)
         if before:
@@ -184,7 +187,7 @@ class ServerConnection(ConnectionLife):
         self._deadline = now + settings.body_idle
         self._body_until = now + settings.body_timeout
         if rest:
-            self._receive_body(rest, begins=True)
+            self._receive_body(rest if len(rest) <= TURN else self._begin_large(rest), begins=True)
             return
         self._read(True)
         if expects and head.minor and head.fields[b"expect"].lower() == b"100-continue":
@@ -281,7 +284,7 @@ class ServerConnection(ConnectionLife):
         """The answer is written: the next request, or the end. `linger`: the client may still be sending."""
         self._body = None
         if linger or self._must_close or self._fin:
-            self._leave(linger=linger or bool(self._buffer))
+            self._leave(linger=linger or bool(self._buffer or self._kept))
             return
         self._chunked = False
         self._head = None

@@ -18,6 +18,11 @@ class Receiver(Protocol):
     takes_whole: bool = False
     """True: an answer with a length that came in one read is given to `on_answer`, not to `on_head` and so on."""
 
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether body bytes are parsed as they come, so that many of them at once would keep others waiting."""
+        return False
+
     def on_answer(self, head: ResponseHead, body: bytes) -> None:
         """The whole answer (`takes_whole` only)."""
         raise AssertionError(f"{self!r} takes no whole answer: {head.status}, {len(body)} bytes")
