@@ -212,3 +212,15 @@ def test_health_checks_and_draining_concern_all_targets() -> None:
     assert Reason.DRAINING not in LAST_RESORT
     backend.drain(False, 0.0)
     assert one.why(5.0) is None
+
+
+def test_a_failure_that_does_not_count_is_told_to_no_breaker() -> None:
+    backend = BackendState("a")
+    one = Target(backend, "m")
+    for at in range(20):
+        one.failed(fault(errors.RESET), float(at), at + 0.5, counts=False)
+        one.begin(float(at)).end(fault(errors.CONNECT), at + 0.5, counts=False)
+    assert one.usable
+    assert (one.breaker.state, backend.breaker.state) == (State.CLOSED, State.CLOSED)
+    one.failed(fault(errors.RATE_LIMIT), 21.0, 22.0, counts=False)
+    assert one.why(22.1) is Reason.BUSY, "what the upstream says of itself holds all the same"
