@@ -123,7 +123,7 @@ def download(
     With `sim` the upstream's coming to rest is looked at: the answer must be longer than all buffers on the way.
     """
     with wire.connect(running.port) as sock:
-        sock.sendall(chat(model, stream=True))
+        sock.sendall(chat(model, stream=size is None))
         buffer = bytearray(PIECE)
         got = bytearray()
         while b"\r\n\r\n" not in got:

@@ -34,6 +34,8 @@ MAX_HELD_EVENTS = 1024 * 1024
 """Bytes of events without content that are held before the stream is committed all the same."""
 
 _NO_EVENTS = "the upstream answered without a stream where a stream was asked for"
+_BEGINNINGS = (b"data", b"event", b"id", b"retry", b":", b"\xef\xbb\xbf")
+"""Of streams of events."""
 _WAITING, _WHOLE, _EVENTS, _RAW, _OVER = range(5)
 
 
@@ -100,6 +102,7 @@ class Relay:
     _inspector: StreamInspector | None = None
     _inflater: Inflater | None = None
     _paused = False
+    _doubtful = False  # whether these are events
     said = b""
     """The event in which the upstream told of the fault itself, where it did."""
     transcript: Transcript | None = None
@@ -256,7 +259,7 @@ class Relay:
             self.fail(Fault(MALFORMED, _NO_EVENTS))
             return
         elif self._owner.events_asked and call.method == b"POST":
-            # Under another name, perhaps; what is no stream of events has none in it.
+            self._doubtful = True  # events under another name, perhaps
             self._read_events(call)
         else:
             self._phase = _RAW
@@ -342,6 +345,11 @@ class Relay:
             elif self.splice is not None and self.splice.diverged:
                 self.fail(Fault(DIVERGED, "the second answer differs from what was sent of the first"))
             return
+        if self._doubtful:
+            self._doubtful = False
+            if not data.lstrip().startswith(_BEGINNINGS):
+                self.fail(Fault(MALFORMED, _NO_EVENTS))
+                return
         if inspector.fault is not None and not inspector.content:
             self._broke_off(inspector.fault)
             return

@@ -29,6 +29,8 @@ BEFORE_CONTENT = {
 }
 STREAM_ONLY = {
     "empty_stream": "empty_stream",
+    "bytes=100": "malformed",
+    "bytes=3MiB": "malformed",
     "error_event=0": "error_in_stream",
     "error_event=1": "error_in_stream",
     "close=body;after=0": "cut",
