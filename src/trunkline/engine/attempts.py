@@ -277,14 +277,13 @@ class Attempts:
     def _await_content(self, relay: Relay) -> None:
         """A stream: set the time by which its first content is wanted, if there is somebody else to ask."""
         splicing = self._splicing
-        patience = first_token(self._upstream, self._target, self.call)
         if splicing is not None and splicing.joint is not None:
             relay.splice = splicing.joint
             if not self._sink.writable:
                 relay.pause(True)
-            splicing.until = relay.sent_at + patience
+            splicing.until = relay.sent_at + first_token(self._upstream, self._target, self.call)
         elif not self._choice.route.alone:
-            self._first_token_at = relay.sent_at + patience
+            self._first_token_at = relay.sent_at + first_token(self._upstream, self._target, self.call)
 
     # what targets are told
 

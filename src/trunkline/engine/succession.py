@@ -72,7 +72,9 @@ class Succession(Attempts):
         splicing = self._splicing
         if self.committed and splicing is None:
             return None
-        if self._repeats(fault):
+        # A stream that has begun is never asked for again like that: the client would read its beginning twice.
+        began = self.committed and relay is not None and relay.is_event_stream
+        if not began and self._repeats(fault):
             return 0.0
         if self._upload is not None and self._upload.sent:
             return None

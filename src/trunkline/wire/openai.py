@@ -26,16 +26,7 @@ class Delta(msgspec.Struct, gc=False):
 
     def has_content(self) -> bool:
         """Whether a client sees anything of this: empty strings, lists and objects are nothing."""
-        return bool(
-            self.content
-            or self.reasoning_content
-            or self.reasoning
-            or self.tool_calls
-            or self.reasoning_details
-            or self.refusal
-            or self.function_call
-            or self.audio
-        )
+        return bool(self.content) or self.has_more()
 
     def has_more(self) -> bool:
         """Whether a client sees anything of this besides `content`."""
