@@ -138,20 +138,18 @@ class Relay:
         """Notice bytes that went the short way, and the last word; called by the sweep, so exact to 100 ms."""
         if not self.over_at and self.finished_but_open:
             self.over_at = now
-        forwarded = self.connection.forwarded
+        if self.transcript is not None:
+            self.transcript.look()
         inspector = self._inspector
-        if inspector is None or inspector.events != self._events_seen:
+        if inspector is None:
             self.last_event_at = now
-            if inspector is not None:
-                self._events_seen = inspector.events
-                if self.transcript is not None:
-                    self.transcript.look()
+        elif inspector.events != self._events_seen:
+            self._events_seen = inspector.events
+            self.last_event_at = now
+        forwarded = self.connection.forwarded
         if forwarded != self.forwarded and self._phase == _EVENTS:
-            self.last_event_at = now
-            if self.transcript is not None:
-                self.transcript.look()
             self.forwarded = forwarded
-            self.last_at = now
+            self.last_at = self.last_event_at = now
 
     @property
     def finished_but_open(self) -> bool:
@@ -347,7 +345,8 @@ class Relay:
             return
         if self._doubtful:
             self._doubtful = False
-            if not data.lstrip().startswith(_BEGINNINGS):
+            begun = data.lstrip()[:5]
+            if not any(begun.startswith(one) or one.startswith(begun) for one in _BEGINNINGS):
                 self.fail(Fault(MALFORMED, _NO_EVENTS))
                 return
         if inspector.fault is not None and not inspector.content:

@@ -143,9 +143,8 @@ class Runtime:
                 check.start()
         for name, state in before.board.backends.items():
             if name not in snapshot.board.backends:
-                state.drain(
-                    True, self.clock.now
-                )  # a call that is under way turns to others, if it has to turn
+                # A call that is under way turns to others, if it has to turn.
+                state.drain(True, self.clock.now)
         for name, upstream in before.upstreams.items():
             if name not in snapshot.same:
                 upstream.pool.close()
