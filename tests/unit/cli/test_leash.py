@@ -59,5 +59,6 @@ def test_a_child_that_ended_is_just_collected(tmp_path: Path) -> None:
     program.write_text("print('done')")
     child = leash.start(Path(sys.executable), [str(program)], log=tmp_path / "log")
     assert leash.first_line(child) == "done"
+    child.wait()  # what it printed last came before its end
     leash.stop(child)
     assert child.returncode == 0
