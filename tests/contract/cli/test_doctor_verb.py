@@ -30,7 +30,7 @@ def code_of(*arguments: str) -> int:
 
 def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with SimulatorThread(seed=7) as sim:
-        path = written(tmp_path, {"name": "a", "url": sim.url, "max_retries": 1})
+        path = written(tmp_path, {"name": "a", "url": sim.url, "timeout": 20, "request_timeout": 30})
         assert code_of("--config", path) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith(f"configuration: {path}\n\na: openai_compat at {sim.url}\n")
