@@ -58,9 +58,13 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     empty_stream: bool = False
     # Another content.
     words: int | None = None
+    text: str | None = None
+    reasoning: str | None = None
+    tools: int | None = None
     prefill: str | None = None
     big_event: int | None = None
     usage: str | None = None
+    sloppy: str | None = None
     no_done: bool = False
     no_finish: bool = False
     malformed_event: int | None = None
@@ -243,6 +247,12 @@ def _text(text: str | None) -> str:
     return text
 
 
+def _unicode(text: str | None) -> str:
+    if not text:
+        raise _Wrong("a text")
+    return text
+
+
 def _one_of(*choices: str) -> Callable[[str | None], str]:
     def convert(text: str | None) -> str:
         if text not in choices:
@@ -275,9 +285,13 @@ ITEMS: Final[dict[str, Converter]] = {
     "credential": _header,
     "models": _one_of(*MODEL_LISTS),
     "words": _positive,
+    "text": _unicode,
+    "reasoning": _one_of("reasoning_content", "reasoning"),
+    "tools": _positive,
     "prefill": _one_of("continue", "refuse"),
     "big_event": _size,
     "usage": _one_of("finish", "empty_choice", "whole_object", "always", "never", "cumulative"),
+    "sloppy": _one_of("role", "ids", "object", "finish", "calls"),
     "no_done": _flag,
     "no_finish": _flag,
     "malformed_event": _count,
@@ -305,6 +319,7 @@ ITEMS: Final[dict[str, Converter]] = {
 _EXCLUSIVE: Final = (
     {"status", "error_200", "redirect", "bytes", "bulk", "empty_stream"},
     {"error_form", "body", "code"},
+    {"words", "text"},
     {"error_form", "redirect", "bytes", "bulk", "empty_stream"},
     {"reset", "close", "lying_length", "broken_chunk"},
     {"lying_length", "broken_chunk", "http10", "no_length", "chunked"},

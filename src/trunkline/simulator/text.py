@@ -43,6 +43,11 @@ def words(key: str, number: int | None = None) -> list[str]:
     return [picked[0], *(f" {word}" for word in picked[1:])]
 
 
+def fragments(text: str) -> list[str]:
+    """A given text in pieces of 8 characters: enough of them to be worth testing, and blind for what they cut."""
+    return [text[at : at + 8] for at in range(0, len(text), 8)]
+
+
 def count(text: str) -> int:
     """Tokens of a text: its words."""
     return len(text.split())

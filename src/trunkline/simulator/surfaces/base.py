@@ -7,7 +7,7 @@ import msgspec
 from trunkline.simulator.answer import Refusal
 from trunkline.simulator.faults import Fault
 from trunkline.simulator.request import Request
-from trunkline.simulator.text import digest, words
+from trunkline.simulator.text import digest, fragments, words
 
 CREATED: Final = 1_700_000_000
 """The moment in which every answer was made: bodies can then be compared byte for byte."""
@@ -45,7 +45,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         """The pieces of the reply, and whether `limit` cut them. Raises `Refusal` for a limit below 1."""
         if limit is not None and limit < 1:
             raise Refusal(400, f"max_tokens must be at least 1, not {limit}", param="max_tokens")
-        pieces = words(digest(self.seed, self.base, question, choice), self.fault.words or self.words)
+        if self.fault.text is None:
+            pieces = words(digest(self.seed, self.base, question, choice), self.fault.words or self.words)
+        else:
+            pieces = fragments(self.fault.text)
         if self.fault.big_event is not None:
             pieces.insert(0, "x" * self.fault.big_event)
         return pieces[:limit], limit is not None and limit < len(pieces)

@@ -1,4 +1,4 @@
-"""POST /chat/completions: text or a tool call, whole or as a stream, n choices."""
+"""POST /chat/completions: text or tool calls, thoughts before them if asked, whole or as a stream, n choices."""
 
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -7,30 +7,18 @@ from typing import Any
 import msgspec
 
 from trunkline.simulator.answer import Answer, Refusal, json_answer, stream_answer
-from trunkline.simulator.surfaces.base import CREATED, Ask, Message, encode, last_user_text
+from trunkline.simulator.surfaces.base import CREATED, Ask, Message, last_user_text
 from trunkline.simulator.surfaces.chunks import Choice, Usage, chunk_events
+from trunkline.simulator.surfaces.tool_calls import Tool, ToolCall, tool_calls
 from trunkline.simulator.text import count, digest, words
 
-_FRAGMENT = 8  # characters of a tool call's arguments in one event: enough events to be worth testing
+_THOUGHTS = 6  # words
 
 
 class StreamOptions(msgspec.Struct):
     """`stream_options`."""
 
     include_usage: bool = False
-
-
-class Function(msgspec.Struct):
-    """A function that a tool offers, or the one `tool_choice` names."""
-
-    name: str
-    parameters: dict[str, Any] = {}
-
-
-class Tool(msgspec.Struct):
-    """One tool, or a `tool_choice` that names one."""
-
-    function: Function | None = None
 
 
 class ChatRequest(msgspec.Struct):
@@ -47,11 +35,17 @@ class ChatRequest(msgspec.Struct):
 
 
 class _Reply(msgspec.Struct):
-    """One choice: text pieces, or the call of a tool."""
+    """One choice: thoughts, then text or calls of tools."""
 
     pieces: list[str]
     finish: str
-    tool: dict[str, Any] | None = None
+    calls: list[ToolCall] = []
+    thoughts: list[str] = []
+
+    @property
+    def tokens(self) -> int:
+        """Pieces of all kinds."""
+        return len(self.thoughts) + len(self.pieces) + sum(len(call.pieces) for call in self.calls)
 
 
 def answer(ask: Ask) -> Answer:
@@ -70,27 +64,28 @@ def answer(ask: Ask) -> Answer:
     base |= {"created": CREATED, "model": ask.model, "system_fingerprint": "fp_sim"}
     if call.stream:
         asked = call.stream_options is not None and call.stream_options.include_usage
-        choices = _choices(replies)
+        choices = _choices(replies, ask.fault.reasoning)
         return stream_answer(
-            list(chunk_events(base, choices, prompt_tokens, asked=asked, habit=ask.fault.usage))
+            list(
+                chunk_events(
+                    base, choices, prompt_tokens, asked=asked, habit=ask.fault.usage, slips=ask.fault.sloppy
+                )
+            )
         )
-    usage = Usage(prompt_tokens).plus(sum(len(reply.pieces) for reply in replies))
-    whole = [_message(index, reply) for index, reply in enumerate(replies)]
+    usage = Usage(prompt_tokens).plus(sum(reply.tokens for reply in replies))
+    whole = [_message(index, reply, ask.fault.reasoning) for index, reply in enumerate(replies)]
     body = base | {"object": "chat.completion", "choices": whole}
     return json_answer(body if ask.fault.usage == "never" else body | {"usage": usage})
 
 
 def _reply(ask: Ask, call: ChatRequest, question: str, choice: int) -> _Reply:
-    function = _forced_function(call)
-    if function is None:
-        pieces, cut = _text(ask, call, question, choice)
-        return _Reply(pieces, "length" if cut else "stop")
-    key = digest(ask.seed, ask.base, question, choice, function.name)
-    text = encode(_arguments(function, key)).decode()
-    fragments = [text[at : at + _FRAGMENT] for at in range(0, len(text), _FRAGMENT)]
-    return _Reply(
-        fragments, "tool_calls", {"id": f"call_{key[:24]}", "type": "function", "name": function.name}
-    )
+    key = (ask.seed, ask.base, question, choice)
+    calls = tool_calls(ask, call.messages, call.tools or [], call.tool_choice, *key)
+    thoughts = words(digest(*key, "thoughts"), _THOUGHTS) if ask.fault.reasoning else []
+    if calls:
+        return _Reply([], "tool_calls", calls, thoughts)
+    pieces, cut = _text(ask, call, question, choice)
+    return _Reply(pieces, "length" if cut else "stop", thoughts=thoughts)
 
 
 def _limit(call: ChatRequest) -> int | None:
@@ -115,67 +110,32 @@ def _text(ask: Ask, call: ChatRequest, question: str, choice: int) -> tuple[list
     return pieces[:limit], limit is not None and limit < len(pieces)
 
 
-def _forced_function(call: ChatRequest) -> Function | None:
-    """The function that the request insists on; without such an insistence the simulator answers with text."""
-    offered = [tool.function for tool in call.tools or () if tool.function is not None]
-    if isinstance(call.tool_choice, Tool) and call.tool_choice.function is not None:
-        name = call.tool_choice.function.name
-        found = next((function for function in offered if function.name == name), None)
-        if found is None:
-            raise Refusal(400, f"tool_choice names {name}, which tools does not have", param="tool_choice")
-        return found
-    if call.tool_choice != "required":
-        return None
-    if not offered:
-        raise Refusal(400, "tool_choice is required, but there are no tools", param="tool_choice")
-    return offered[0]
-
-
-def _arguments(function: Function, key: str) -> dict[str, Any]:
-    """A value for every property of the function's schema, by its type."""
-    properties: dict[str, Any] = function.parameters.get("properties") or {}
-    by_type: dict[str, Any] = {
-        "integer": 1,
-        "number": 1.5,
-        "boolean": True,
-        "array": [],
-        "object": {},
-        "null": None,
-    }
-    return {
-        name: by_type.get(schema.get("type", "string"), words(digest(key, name), 1)[0].rstrip("."))
-        for name, schema in properties.items()
-    }
-
-
-def _message(index: int, reply: _Reply) -> dict[str, Any]:
-    text = "".join(reply.pieces)
-    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-    if reply.tool is not None:
-        tool = {"id": reply.tool["id"], "type": "function"}
-        tool |= {"function": {"name": reply.tool["name"], "arguments": text}}
-        message = {"role": "assistant", "content": None, "tool_calls": [tool]}
+def _message(index: int, reply: _Reply, field: str | None) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(reply.pieces), "refusal": None}
+    if reply.calls:
+        message = {"role": "assistant", "content": None}
+        message["tool_calls"] = [call.whole() for call in reply.calls]
+    if field is not None:
+        message[field] = "".join(reply.thoughts)
     return {"index": index, "message": message, "logprobs": None, "finish_reason": reply.finish}
 
 
-def _choices(replies: list[_Reply]) -> Iterator[Choice]:
+def _choices(replies: list[_Reply], field: str | None) -> Iterator[Choice]:
     """All choices' chunks, interleaved as a server that decodes them side by side sends them."""
-    for chunks in zip_longest(*(_deltas(index, reply) for index, reply in enumerate(replies))):
+    for chunks in zip_longest(*(_deltas(index, reply, field) for index, reply in enumerate(replies))):
         yield from filter(None, chunks)
 
 
-def _deltas(index: int, reply: _Reply) -> Iterator[Choice]:
+def _deltas(index: int, reply: _Reply, field: str | None) -> Iterator[Choice]:
     def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
 
-    yield Choice(chunk({"role": "assistant", "content": None if reply.tool else ""}))
-    if reply.tool is not None:
-        opening = {"index": 0, "id": reply.tool["id"], "type": "function"}
-        opening |= {"function": {"name": reply.tool["name"], "arguments": ""}}
-        yield Choice(chunk({"tool_calls": [opening]}))
+    yield Choice(chunk({"role": "assistant", "content": None if reply.calls or field else ""}))
+    for thought in reply.thoughts:
+        yield Choice(chunk({field or "": thought}), tokens=1)
+    for number, call in enumerate(reply.calls):
+        for place, delta in enumerate(call.deltas(number)):
+            yield Choice(chunk({"tool_calls": [delta]}), tokens=min(place, 1))
     for piece in reply.pieces:
-        delta: dict[str, Any] = {"content": piece}
-        if reply.tool is not None:
-            delta = {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
-        yield Choice(chunk(delta), tokens=1)
+        yield Choice(chunk({"content": piece}), tokens=1)
     yield Choice(chunk({}, reply.finish), tag="finish")

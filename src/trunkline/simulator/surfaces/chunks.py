@@ -11,6 +11,7 @@ import msgspec
 
 from trunkline.simulator.answer import Event, Tag
 from trunkline.simulator.surfaces.base import encode
+from trunkline.simulator.surfaces.sloppiness import sloppy
 
 DONE = Event(b"[DONE]", tag="done")
 
@@ -37,9 +38,15 @@ class Choice(msgspec.Struct):
 
 
 def chunk_events(
-    base: dict[str, Any], choices: Iterable[Choice], prompt_tokens: int, *, asked: bool, habit: str | None
+    base: dict[str, Any],
+    choices: Iterable[Choice],
+    prompt_tokens: int,
+    *,
+    asked: bool,
+    habit: str | None,
+    slips: str | None = None,
 ) -> Iterator[Event]:
-    """The events of one stream. `asked`: the client sent include_usage."""
+    """The events of one stream. `asked`: the client sent include_usage; `slips`: the chat server's sloppiness."""
     usage = Usage(prompt_tokens).plus(0)
     choices = list(choices)
     total = usage.plus(sum(choice.tokens for choice in choices))
@@ -53,7 +60,8 @@ def chunk_events(
             chunk["usage"] = total
         elif asked and habit is None:
             chunk["usage"] = None
-        yield Event(encode(chunk), tag=choice.tag)
+        for sent in sloppy(chunk, index, slips):
+            yield Event(encode(sent), tag=choice.tag)
     if habit == "always" or (asked and habit in (None, "whole_object")):
         whole = {"object": "chat.completion"} if habit == "whole_object" else {}
         yield Event(encode(base | whole | {"choices": [], "usage": total}), tag="usage")
