@@ -129,7 +129,7 @@ _REPORTS: list[tuple[list[dict[str, Any]], Usage | None]] = [
     ([{"usage": {}}], None),
     ([{"usage": USAGE}, {"usage": None}], Usage(5, 7, 12)),
     ([{"usage": {**USAGE, "completion_tokens": 1}}, {"usage": USAGE}], Usage(5, 7, 12)),
-    ([{"timings": TIMES[0]}, {"timings": TIMES[1]}], Usage(5, 2, 0, 2)),
+    ([{"timings": TIMES[0]}, {"timings": TIMES[1]}], Usage(5, 2, 0, 2, source="timings")),
     ([{"timings": TIMES[0]}, {"usage": USAGE, "timings": TIMES[1]}], Usage(5, 7, 12, 2)),
     ([{"usage": USAGE}, {"timings": TIMES[1]}], Usage(5, 7, 12, 2)),
 ]
