@@ -27,8 +27,7 @@ def call_lines(call: _Object) -> list[str]:
         f"  took      {seconds_words(call['seconds'])}, {call['bytes_in']} bytes in, {call['bytes_out']} out"
     )
     if call["usage"] is not None:
-        usage = call["usage"]
-        lines.append(f"  used      {usage['prompt_tokens']} + {usage['completion_tokens']} tokens")
+        lines.append(f"  used      {_usage(call['usage'])}")
     if call["candidates"]:
         of = f" (scores: {call['scores']})" if call["scores"] else ""
         lines += ["", f"candidates when it came{of}", *_candidates(call["candidates"])]
@@ -75,9 +74,36 @@ def _attempt(number: int, attempt: _Object) -> list[str]:
     if attempt["why"]:
         lines.insert(1, f"     why: {attempt['why']}")
     lines += [f"     changed: {note}" for note in attempt["notes"]]
+    if attempt["fault"] and attempt["usage"] is not None:
+        lines.append(f"     used: {_usage(attempt['usage'])}")
     if attempt["maybe_billed"]:
         lines.append(f"     perhaps billed: about {attempt['maybe_billed']} tokens")
     return lines
+
+
+_OF_PROMPT = (
+    ("cached_tokens", "cached"),
+    ("cache_write_tokens", "written to the cache"),
+    ("prompt_audio_tokens", "audio"),
+)
+_OF_COMPLETION = (("reasoning_tokens", "reasoning"), ("completion_audio_tokens", "audio"))
+
+
+def _usage(usage: _Object) -> str:
+    """Tokens, what they were of, and the upstream's own figure for the costs."""
+    prompt = f"{usage['prompt_tokens']}{_parts(usage, _OF_PROMPT)}"
+    tokens = f"{prompt} + {usage['completion_tokens']}{_parts(usage, _OF_COMPLETION)} tokens"
+    if usage["source"] == "estimated":
+        tokens = f"about {tokens}: an estimate, for the upstream did not say"
+    elif usage["source"] == "timings":
+        tokens += ", from the upstream's timings"
+    cost = usage["cost"]
+    return tokens if cost is None else f"{tokens}, for which the upstream charges ${cost:.6f}"
+
+
+def _parts(usage: _Object, names: Sequence[tuple[str, str]]) -> str:
+    found = [f"{usage[field]} {words}" for field, words in names if usage[field]]
+    return f" ({', '.join(found)})" if found else ""
 
 
 def _candidates(candidates: Sequence[_Object]) -> list[str]:

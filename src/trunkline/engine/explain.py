@@ -29,7 +29,7 @@ _STILL = frozenset(("priority", "cost"))  # strategies whose scores do not chang
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """One call in a list. Times in seconds; `at` is UTC."""
+    """One call in a list. Times in seconds; `at` is UTC. `usage.source` says who counted, "estimated": nobody."""
 
     id: str
     at: str
@@ -42,6 +42,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     fault: str
     seconds: float
+    usage: Usage | None
 
 
 class CallTold(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +97,7 @@ def last_calls(runtime: Runtime, limit: int) -> list[Summary]:
             status=one.status,
             fault=one.fault,
             seconds=_rounded(one.ended - one.started),
+            usage=one.usage,
         )
         for one in found
     ]

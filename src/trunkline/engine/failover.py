@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trunkline.engine.recording import CHARS_PER_TOKEN
 from trunkline.errors import UNFIT, Blame, Fault, Overflow
 from trunkline.policy.eviction import Eviction, evict, render
 from trunkline.policy.overflow_recovery import lower_limit, tokens_to_free
+from trunkline.policy.tokens import CHARS_PER_TOKEN
 from trunkline.routing.faults import OVERFLOWS
 from trunkline.routing.needs import Needs
 from trunkline.routing.retry import next_step

@@ -3,8 +3,8 @@
 Owns the two limits that depend on the request and the model. Does not own when they are looked at (deadlines.py).
 """
 
-from trunkline.engine.recording import CHARS_PER_TOKEN
 from trunkline.engine.upstream import Upstream
+from trunkline.policy.tokens import CHARS_PER_TOKEN
 from trunkline.routing.backend import TimeoutSettings
 from trunkline.routing.target import Target
 from trunkline.wire.values import Call

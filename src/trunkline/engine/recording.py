@@ -1,16 +1,26 @@
 """From what happened to its records.
 
-Owns filling in `AttemptRecord` and `UsageRecord`. Does not own who reads them (runtime.py hands them on).
+Owns filling in `AttemptRecord` and `UsageRecord`, with an estimate of what was used where the upstream did not say, and
+what is learned for that from those that did. Does not own who reads them (runtime.py hands them on) nor the arithmetic
+of estimates (policy/tokens.py).
 """
+
+from msgspec import structs
 
 from trunkline.engine.relay import Relay
 from trunkline.errors import Fault
 from trunkline.policy.record import AttemptRecord, UsageRecord
+from trunkline.policy.tokens import CHARS_PER_TOKEN, TokenRates
 from trunkline.routing.faults import row_of
+from trunkline.wire.usage import Usage
 from trunkline.wire.values import Call
 
-CHARS_PER_TOKEN = 4
-"""Of English text; an estimate until somebody counts."""
+_COUNTED = frozenset(("chat", "completions", "embeddings"))
+"""Surfaces whose bodies are mostly text that is charged by the token."""
+_ENVELOPE = 400
+"""Bytes of a JSON answer that are not its text: those of the servers that we know have 250 to 700."""
+_EVENT = 50
+"""Bytes of a stream per byte of its text: an event of 200 to 250 bytes brings a token, which has about 4."""
 
 
 def attempt_record(
@@ -85,3 +95,49 @@ def usage_record(
         bytes_out + (relay.forwarded if relay is not None else 0),
         call.led,
     )
+
+
+def with_estimates(record: UsageRecord, rates: TokenRates) -> UsageRecord:
+    """The record, with an estimate for each attempt whose client got text that nobody counted."""
+    if record.surface not in _COUNTED or not record.bytes_in or not record.attempts:
+        return record
+    attempts = [_estimated(one, record, rates) for one in record.attempts]
+    return structs.replace(record, attempts=tuple(attempts), usage=attempts[-1].usage)
+
+
+def learn(record: UsageRecord, rates: TokenRates) -> None:
+    """Let what an upstream counted teach what to expect where none does.
+
+    Only of calls with one attempt: for another one the request may have been made shorter.
+    """
+    usage = record.usage
+    if (
+        usage is None
+        or usage.source == "estimated"
+        or len(record.attempts) != 1
+        or record.surface not in _COUNTED
+    ):
+        return
+    last = record.attempts[0]
+    model = last.model or record.model
+    rates.observe(model, "prompt", record.bytes_in, usage.prompt_tokens)
+    rates.observe(model, "completion", last.text_bytes, usage.completion_tokens)
+
+
+def _estimated(one: AttemptRecord, record: UsageRecord, rates: TokenRates) -> AttemptRecord:
+    if one.usage is not None or not 200 <= one.status < 300:
+        return one
+    size = 0 if record.surface == "embeddings" else completion_size(one, streamed=record.streamed)
+    if one.fault and not size:
+        return one  # it failed before there was anything to pay for; what there may be is `maybe_billed`
+    model = one.model or record.model
+    prompt = rates.estimate(model, "prompt", record.bytes_in)
+    completion = rates.estimate(model, "completion", size)
+    return structs.replace(one, usage=Usage(prompt, completion, source="estimated"), maybe_billed=0)
+
+
+def completion_size(attempt: AttemptRecord, *, streamed: bool) -> int:
+    """About how many bytes of text an answer brought; of one that is no stream only its length is known."""
+    if attempt.text_bytes:
+        return attempt.text_bytes
+    return attempt.bytes_in // _EVENT if streamed else max(attempt.bytes_in - _ENVELOPE, 0)

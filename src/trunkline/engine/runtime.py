@@ -19,6 +19,7 @@ from trunkline.engine.discovery import Discovery
 from trunkline.engine.exchange import Exchange
 from trunkline.engine.fetch import fetch
 from trunkline.engine.origin import Origin
+from trunkline.engine.recording import learn, with_estimates
 from trunkline.engine.router import Router
 from trunkline.engine.snapshot import Around, Snapshot, build
 from trunkline.engine.waiting import WaitQueue
@@ -26,6 +27,7 @@ from trunkline.errors import Fault
 from trunkline.net.clock import Clock
 from trunkline.net.egress import Listening
 from trunkline.policy.record import UsageRecord
+from trunkline.policy.tokens import TokenRates
 from trunkline.routing.backend import CapabilitySettings
 from trunkline.routing.retry_budget import RetryBudget
 from trunkline.streams.divergence import Divergences
@@ -56,6 +58,7 @@ class Runtime:
         """Calls that have come so far."""
         self.retries = RetryBudget(self.clock.now)
         self.divergences = Divergences()
+        self.rates = TokenRates()
         self.waiting = WaitQueue()
         self._complaints: dict[tuple[str, str], float] = {}
         self.live: set[Exchange] = set()
@@ -227,16 +230,21 @@ class Runtime:
     def _record(self) -> None:
         """Keep the records of the calls that are over, and count them."""
         unrecorded, self._unrecorded = self._unrecorded, []
+        record = None
         records, origins, observe = self._records, self._origins, self._metrics.observe
         for exchange in unrecorded:
             try:
                 record = exchange.record()
+                if record.usage is None or len(record.attempts) > 1:
+                    record = with_estimates(record, self.rates)
                 origin = exchange.origin()
                 records.append(record)
                 origins.append(origin)
                 observe(record)
             except Exception as error:  # noqa: BLE001 # the others' records must be kept all the same
                 self.alarm("a record", error)
+        if record is not None:
+            learn(record, self.rates)  # one of each batch is enough: most calls come in batches of many
 
     def observe_fallback(self, model: str) -> None:
         """Count a call that ended at this model instead of its own."""

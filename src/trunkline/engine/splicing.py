@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from trunkline.engine.deadlines import NEVER
 from trunkline.engine.failover import Failover, Fields, fields_of
-from trunkline.engine.recording import CHARS_PER_TOKEN
 from trunkline.errors import Fault
+from trunkline.policy.tokens import CHARS_PER_TOKEN
 from trunkline.routing.balancers.base import Candidate
 from trunkline.routing.faults import row_of
 from trunkline.routing.route import Pick

@@ -33,9 +33,11 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     model: str = ""
     """Its name there."""
     usage: Usage | None = None
-    """What the upstream said was used; None: it did not say."""
+    """What was used, as the upstream said it or, where it did not, estimated (`source`); None: nobody knows."""
     maybe_billed: int = 0
-    """Estimated tokens of the prompt, where the upstream may charge for a failed attempt and did not say; 0: none."""
+    """Estimated tokens of the prompt, where the upstream may charge for a failed attempt without `usage`; 0: none."""
+    text_bytes: int = 0
+    """Bytes of the text that a stream brought, as far as it was read; 0 where the answer was no stream."""
 
 
 class UsageRecord(msgspec.Struct, frozen=True, gc=False):
@@ -52,7 +54,7 @@ class UsageRecord(msgspec.Struct, frozen=True, gc=False):
     """The one asked last, whose answer the client got if there was one; "" if none was asked."""
     attempts: tuple[AttemptRecord, ...]
     usage: Usage | None
-    """That of the last attempt; None: nobody counted. What all of them used is the sum over `attempts`."""
+    """That of the last attempt; None: nobody knows. What all of them used is the sum over `attempts`."""
     status: int
     """What the client got; 499 if it left before."""
     fault: str

@@ -31,6 +31,8 @@ class Series:
         "completion_tokens",
         "duration",
         "duration_sum",
+        "estimated_completion_tokens",
+        "estimated_prompt_tokens",
         "first_byte",
         "first_byte_sum",
         "prompt_tokens",
@@ -49,6 +51,9 @@ class Series:
         self.completion_tokens = 0
         self.cached_tokens = 0
         self.reasoning_tokens = 0
+        self.estimated_prompt_tokens = 0
+        """Where the upstream did not say: in none of the four above."""
+        self.estimated_completion_tokens = 0
 
     def __repr__(self) -> str:
         return f"<Series of {sum(self.statuses)} requests>"
@@ -100,7 +105,10 @@ class Metrics:
             series.first_byte[bisect_left(FIRST_BYTE_BUCKETS, waited)] += 1
             series.first_byte_sum += waited
         usage = record.usage
-        if usage is not None:
+        if usage is not None and usage.source == "estimated":
+            series.estimated_prompt_tokens += usage.prompt_tokens
+            series.estimated_completion_tokens += usage.completion_tokens
+        elif usage is not None:
             series.prompt_tokens += usage.prompt_tokens
             series.completion_tokens += usage.completion_tokens
             series.cached_tokens += usage.cached_tokens

@@ -44,7 +44,7 @@ class Collector:
         yield self._requests()
         yield from self._times()
         yield self._attempts()
-        yield self._tokens()
+        yield from self._tokens()
         yield _gauge("trunkline_in_flight", "Calls that are being answered.", self._metrics.in_flight)
         yield _gauge(
             "trunkline_client_connections", "Open connections of clients.", self._metrics.client_connections
@@ -139,22 +139,32 @@ class Collector:
             family.add_metric((backend, fault or "ok"), count)
         return family
 
-    def _tokens(self) -> Metric:
-        family = CounterMetricFamily(
+    def _tokens(self) -> Iterator[Metric]:
+        counted = CounterMetricFamily(
             "trunkline_tokens",
             "Tokens as counted upstream; cached are part of prompt, reasoning of completion.",
             labels=("backend", "kind"),
         )
+        # A counter of its own: nobody shall add guesses to what was counted without meaning to.
+        estimated = CounterMetricFamily(
+            "trunkline_estimated_tokens",
+            "Tokens of answers whose upstream counted none; in no other counter.",
+            labels=("backend", "kind"),
+        )
         sums: dict[tuple[str, str], int] = defaultdict(int)
+        guesses: dict[tuple[str, str], int] = defaultdict(int)
         for (_, _, backend), series in self._metrics.series.items():
             sums[backend, "prompt"] += series.prompt_tokens
             sums[backend, "completion"] += series.completion_tokens
             sums[backend, "cached"] += series.cached_tokens
             sums[backend, "reasoning"] += series.reasoning_tokens
-        for labels, count in sums.items():
-            if count:
-                family.add_metric(labels, count)
-        return family
+            guesses[backend, "prompt"] += series.estimated_prompt_tokens
+            guesses[backend, "completion"] += series.estimated_completion_tokens
+        for family, found in ((counted, sums), (estimated, guesses)):
+            for labels, count in found.items():
+                if count:
+                    family.add_metric(labels, count)
+            yield family
 
 
 def render(

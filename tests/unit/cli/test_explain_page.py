@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from trunkline.cli.explain_page import call_lines, request_lines
 
 CANDIDATES: list[dict[str, Any]] = [
@@ -13,6 +15,10 @@ CANDIDATES: list[dict[str, Any]] = [
         "tier": 1, "model": "ok", "strategy": "cost", "backend": "second", "target": "m", "score": None, "against": "",
     },
 ]  # fmt: skip
+USAGE: dict[str, Any] = {
+    "prompt_tokens": 16, "completion_tokens": 20, "total_tokens": 36, "cached_tokens": 0, "reasoning_tokens": 0,
+    "source": "upstream", "cache_write_tokens": 0, "prompt_audio_tokens": 0, "completion_audio_tokens": 0, "cost": None,
+}  # fmt: skip
 CALL: dict[str, Any] = {
     "id": "req_1",
     "at": "2026-11-21T03:00:00.123Z",
@@ -27,7 +33,7 @@ CALL: dict[str, Any] = {
     "head_after": 1.2,
     "bytes_in": 208,
     "bytes_out": 5901,
-    "usage": {"prompt_tokens": 16, "completion_tokens": 20},
+    "usage": USAGE,
     "led": "rules[0]",
     "route": "chat",
     "pin": "",
@@ -44,6 +50,7 @@ CALL: dict[str, Any] = {
             "status": 500,
             "fault": "server_error",
             "notes": ["`top_k` left out"],
+            "usage": None,
             "maybe_billed": 12,
         },
         {
@@ -56,6 +63,7 @@ CALL: dict[str, Any] = {
             "status": 0,
             "fault": "",
             "notes": [],
+            "usage": USAGE,
             "maybe_billed": 0,
         },
     ],
@@ -93,6 +101,31 @@ def test_a_call() -> None:
         "the client got the answer of second (200) after 1.2 s",
         "note: so it is",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "16 + 20 tokens"),
+        ({"cached_tokens": 8, "reasoning_tokens": 7}, "16 (8 cached) + 20 (7 reasoning) tokens"),
+        (
+            {
+                "cache_write_tokens": 2,
+                "prompt_audio_tokens": 3,
+                "completion_audio_tokens": 4,
+                "cost": 0.00125,
+            },
+            "16 (2 written to the cache, 3 audio) + 20 (4 audio) tokens, for which the upstream charges $0.001250",
+        ),
+        ({"source": "timings"}, "16 + 20 tokens, from the upstream's timings"),
+        ({"source": "estimated"}, "about 16 + 20 tokens: an estimate, for the upstream did not say"),
+    ],
+)
+def test_what_was_used_and_who_says_so(changes: dict[str, Any], words: str) -> None:
+    usage = {**USAGE, **changes}
+    assert f"  used      {words}" in call_lines({**CALL, "usage": usage})
+    failed = {**CALL["attempts"][0], "usage": usage, "maybe_billed": 0}
+    assert f"     used: {words}" in call_lines({**CALL, "attempts": [failed]})
 
 
 def test_a_call_that_was_refused() -> None:

@@ -53,6 +53,15 @@ def test_one_call() -> None:
     assert counted == (3, 4, 2, 1)
 
 
+def test_what_nobody_counted_is_kept_apart() -> None:
+    metrics = Metrics()
+    metrics.observe(record(usage=Usage(3, 4, source="timings")))
+    metrics.observe(record(usage=Usage(30, 40, source="estimated")))
+    series = metrics.series["chat", "m", "b"]
+    assert (series.prompt_tokens, series.completion_tokens) == (3, 4)
+    assert (series.estimated_prompt_tokens, series.estimated_completion_tokens) == (30, 40)
+
+
 def test_first_byte_counts_for_streams_that_had_one() -> None:
     metrics = Metrics()
     metrics.observe(record(streamed=False, head_at=10.5))

@@ -51,10 +51,21 @@ def test_page() -> None:
     assert page[key("trunkline_tokens_total", backend="b", kind="prompt")] == 3
     assert page[key("trunkline_tokens_total", backend="b", kind="completion")] == 4
     assert key("trunkline_tokens_total", backend="b", kind="cached") not in page
+    assert key("trunkline_estimated_tokens_total", backend="b", kind="prompt") not in page
     assert page[key("trunkline_in_flight")] == 3
     assert page[key("trunkline_client_connections")] == 5
     assert page[key("trunkline_upstream_connections", backend="b", state="idle")] == 2
     assert page[key("trunkline_upstream_connections", backend="b", state="busy")] == 1
+
+
+def test_estimates_are_a_counter_of_their_own() -> None:
+    metrics = Metrics()
+    metrics.observe(record(usage=Usage(3, 4)))
+    metrics.observe(record(usage=Usage(30, 0, source="estimated")))
+    page = samples(render(metrics, {}))
+    assert page[key("trunkline_tokens_total", backend="b", kind="prompt")] == 3
+    assert page[key("trunkline_estimated_tokens_total", backend="b", kind="prompt")] == 30
+    assert key("trunkline_estimated_tokens_total", backend="b", kind="completion") not in page
 
 
 def test_what_is_so_now_and_what_became_of_failures() -> None:
