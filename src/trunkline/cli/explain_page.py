@@ -76,7 +76,7 @@ def _attempt(number: int, attempt: _Object) -> list[str]:
     lines += [f"     changed: {note}" for note in attempt["notes"]]
     if attempt["fault"] and attempt["usage"] is not None:
         lines.append(f"     used: {_usage(attempt['usage'])}")
-    if attempt["maybe_billed"]:
+    elif attempt["maybe_billed"]:
         lines.append(f"     perhaps billed: about {attempt['maybe_billed']} tokens")
     return lines
 

@@ -133,7 +133,7 @@ def _estimated(one: AttemptRecord, record: UsageRecord, rates: TokenRates) -> At
     model = one.model or record.model
     prompt = rates.estimate(model, "prompt", record.bytes_in)
     completion = rates.estimate(model, "completion", size)
-    return structs.replace(one, usage=Usage(prompt, completion, source="estimated"), maybe_billed=0)
+    return structs.replace(one, usage=Usage(prompt, completion, source="estimated"))
 
 
 def completion_size(attempt: AttemptRecord, *, streamed: bool) -> int:

@@ -35,7 +35,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     usage: Usage | None = None
     """What was used, as the upstream said it or, where it did not, estimated (`source`); None: nobody knows."""
     maybe_billed: int = 0
-    """Estimated tokens of the prompt, where the upstream may charge for a failed attempt without `usage`; 0: none."""
+    """Estimated tokens of the prompt, where the upstream may charge for a failed attempt and did not say; 0: none.
+    Where `usage` is an estimate too they are no further ones."""
     text_bytes: int = 0
     """Bytes of the text that a stream brought, as far as it was read; 0 where the answer was no stream."""
 

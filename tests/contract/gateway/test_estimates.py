@@ -59,7 +59,6 @@ async def test_a_client_that_left_after_content() -> None:
         assert world.faults == [("a", "client_gone")]
         assert prompt > 0
         assert 0 < completion < SAID / 4
-        assert world.record.attempts[0].maybe_billed == 0
 
 
 @on_both_loops

@@ -124,8 +124,10 @@ def test_a_call() -> None:
 def test_what_was_used_and_who_says_so(changes: dict[str, Any], words: str) -> None:
     usage = {**USAGE, **changes}
     assert f"  used      {words}" in call_lines({**CALL, "usage": usage})
-    failed = {**CALL["attempts"][0], "usage": usage, "maybe_billed": 0}
-    assert f"     used: {words}" in call_lines({**CALL, "attempts": [failed]})
+    failed = {**CALL["attempts"][0], "usage": usage}
+    lines = call_lines({**CALL, "attempts": [failed]})
+    assert f"     used: {words}" in lines
+    assert not [line for line in lines if "perhaps billed" in line], "that is the same prompt"
 
 
 def test_a_call_that_was_refused() -> None:
