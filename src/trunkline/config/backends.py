@@ -9,12 +9,13 @@ from collections.abc import Mapping as Environ
 from pathlib import Path
 from typing import Any, cast
 
-from msgspec import structs
+from msgspec import Raw, json, structs
 
 from trunkline.config import authentication, azure
 from trunkline.config.addresses import check_url, same_server, with_scheme
 from trunkline.config.bind import INVALID, Binder, Report, entry
-from trunkline.config.model import ALIASES, BackendEntry
+from trunkline.config.model import ALIASES, DEFAULTS, BackendEntry
+from trunkline.config.shaping import LEVEL_FIELDS, level_of, mistakes, place_of, tags_of
 from trunkline.config.tree import Node
 from trunkline.net.proxy import DIRECT, parse_proxy
 from trunkline.net.url import parse_base_url
@@ -22,7 +23,9 @@ from trunkline.providers.base import Profile
 from trunkline.providers.registry import close_names, find
 from trunkline.routing.backend import TimeoutSettings
 from trunkline.routing.health import HealthSettings
+from trunkline.routing.models import Place
 
+_encode = json.Encoder().encode
 _NAME = re.compile(r"[!-+\--.0-~]+")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
@@ -61,9 +64,10 @@ class Assembler:
         self._base = base
         self._report = report
         self._binder = Binder(environ, base, report)
+        self._tags = tags_of(environ)
 
     def read(self, node: Node, path: str) -> dict[str, Any] | None:
-        """The values of one backend, complete but for a name; None if something about it was reported."""
+        """The values of one backend, complete but for a name, and its `level`; None if something was reported."""
         before = len(self._report.errors)
         values = self._binder.fields(node, BackendEntry, path)
         if values is INVALID:
@@ -81,7 +85,25 @@ class Assembler:
         authentication.check_style(values, _OWN_HEADERS, said.error, said.warn)
         self._check_text(values, said)
         self._check_files(values, said)
-        return None if len(self._report.errors) > before else values
+        level = self._take_level(values, said)
+        return None if len(self._report.errors) > before else {**values, "level": level_of(level, self._tags)}
+
+    def _take_level(self, values: dict[str, Any], said: "_Said") -> dict[str, Any]:
+        """What it says of shaping requests and answers, out of its values."""
+        level = {name: values.pop(name) for name in LEVEL_FIELDS if name in values}
+        filled = {name: values.pop(name) for name in DEFAULTS if name in values}
+        if INVALID in (*level.values(), *filled.values()):
+            return {}
+        defaults = level["defaults"] = dict[str, Raw](level.get("defaults", {}))
+        for name, value in filled.items():
+            if DEFAULTS[name] in defaults:
+                said.error(
+                    name, f"is an alias of `defaults.{DEFAULTS[name]}`, which is there too; write one of them"
+                )
+            defaults[DEFAULTS[name]] = Raw(_encode(value))
+        for place, problem in mistakes(level):
+            said.error_at(place, problem)
+        return level
 
     def _resolve_aliases(self, values: dict[str, Any], said: "_Said") -> None:
         for alias, real in ALIASES.items():
@@ -251,6 +273,11 @@ class _Said:
     def error(self, field: str, message: str) -> None:
         """Report an error at the field, or at the backend where the field is not written."""
         self._report.error(*self._line(field, message))
+
+    def error_at(self, place: Place, message: str) -> None:
+        """Report an error at a field within others."""
+        path = ".".join(map(str, place))
+        self._report.error(place_of(self.node, place, message), f"{self._path}.{path}: {message}".lstrip("."))
 
     def warn(self, field: str, message: str) -> None:
         """Report a warning likewise."""

@@ -21,6 +21,7 @@ from trunkline.config.model import OUTSIDE, OutsideKeys
 from trunkline.config.parse import parse_yaml
 from trunkline.config.scalars import Extra, bare, fields_of, out_of_range, read, shown, wanted
 from trunkline.config.tree import Entry, Mapping, Node, Scalar, Sequence, is_null
+from trunkline.config.values import json_of
 from trunkline.errors import ConfigError
 
 
@@ -32,6 +33,7 @@ class _Mark(Enum):
 INVALID: Final = _Mark.INVALID
 ABSENT: Final = _Mark.ABSENT
 
+_encode = msgspec.json.Encoder().encode
 _NOTHING = OutsideKeys({})
 _SECRET_WORDS = ("auth", "key", "token", "secret", "cookie", "pass", "cred", "sign")
 
@@ -117,7 +119,11 @@ class Binder:
 
     def _value(self, node: Node, type_: inspect.Type, extra: Extra, path: str) -> Any:
         if isinstance(type_, inspect.StructType):
+            if extra.short and isinstance(self._structured(node), Scalar):
+                return self._short(node, type_.cls, extra.short, path)
             return ABSENT if is_null(node) else self.struct(node, type_.cls, path)
+        if isinstance(type_, inspect.RawType):
+            return self._json(node, path)
         if isinstance(type_, inspect.ListType):
             return self._list(node, type_, extra, path)
         if isinstance(type_, inspect.DictType):
@@ -126,6 +132,28 @@ class Binder:
             self._report.error(node.where, f"{path}: expected {wanted(type_, extra)}, not {_kind(node)}")
             return INVALID
         return self._scalar(node, type_, extra, path)
+
+    def _short(self, node: Node, cls: type, name: str, path: str) -> Any:
+        """A struct of which one field is written, in its place."""
+        field = fields_of(cls)[name]
+        value = self._value(node, field.type, field.extra, path)
+        return value if value in (ABSENT, INVALID) else cls(**{field.name: value})
+
+    def _json(self, node: Node, path: str) -> Any:
+        """Any value, as JSON."""
+        node = self._structured(node, within="[{")
+        if isinstance(node, Sequence):
+            values = [self._json(item, f"{path}[{at}]") for at, item in enumerate(node.items)]
+            return INVALID if INVALID in values else msgspec.Raw(_encode(values))
+        if isinstance(node, Mapping):
+            members = {key: self._json(item.node, _join(path, key)) for key, item in node.items.items()}
+            return INVALID if INVALID in members.values() else msgspec.Raw(_encode(members))
+        try:
+            text = node.text if node.literal else expand(node.text, self._environ, self._base)
+            return msgspec.Raw(json_of(text, plain=node.plain))
+        except (ConfigError, ValueError) as error:
+            self._report.error(node.where, f"{path}: {error}")
+            return INVALID
 
     def _list(self, node: Node, type_: inspect.ListType, extra: Extra, path: str) -> Any:
         node = self._structured(node)
@@ -194,9 +222,11 @@ class Binder:
         self._report.error(node.where, f"{path}: {problem}")
         return INVALID
 
-    def _structured(self, node: Node) -> Node:
-        """A list or mapping that came as the text of one variable, e.g. `["a", "b"]`."""
+    def _structured(self, node: Node, within: str = "") -> Node:
+        """A list or mapping that came as the text of one variable, e.g. `["a", "b"]`; `within`: how it must begin."""
         if not isinstance(node, Scalar) or not node.literal or is_null(node):
+            return node
+        if within and node.text.lstrip()[:1] not in within:
             return node
         documents = parse_yaml(node.text, node.where)
         return documents[0] if documents else node

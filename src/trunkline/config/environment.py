@@ -18,7 +18,7 @@ _TIMEOUT = "API_REQUEST_TIMEOUT"
 _DEFAULT_TARGET = "https://api.openai.com/v1/"
 # How long the proxies that are configured this way have waited for an answer.
 _DEFAULT_TIMEOUT = "3000"
-_WITHOUT_EFFECT = ("LLM_PARAMS", "THINK_TAG", "THINK_END_TAG", "DEBUG")
+_WITHOUT_EFFECT = ("DEBUG",)
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +71,8 @@ def _target(environ: Environ[str, str]) -> Mapping:
         # Each call is paid by the client, who knows what it repeats.
         max_retries=_text("0", TARGET),
         on_cut=_text("error", TARGET),
+        # So did the proxies that are configured this way.
+        think=_text("strip", TARGET),
     )
 
 

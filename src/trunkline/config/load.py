@@ -17,10 +17,19 @@ from trunkline.config import environment
 from trunkline.config.addresses import is_loopback
 from trunkline.config.backends import Assembler, settle_names
 from trunkline.config.bind import INVALID, Binder, Report, entry
-from trunkline.config.model import AdminSettings, DiscoverySettings, FileSettings, Loaded, Settings
+from trunkline.config.levels import Level
+from trunkline.config.model import (
+    AdminSettings,
+    DiscoverySettings,
+    FileSettings,
+    Loaded,
+    ModelEntry,
+    Settings,
+)
 from trunkline.config.parse import parse_file
 from trunkline.config.routing import check_routing
 from trunkline.config.shapes import Shape, collect
+from trunkline.config.shaping import levels_of, plain
 from trunkline.config.tree import Mapping, Node, Scalar, Sequence, is_null, replaced, value_at
 from trunkline.errors import ConfigError
 from trunkline.net.egress import EgressSettings, Named, rules_of
@@ -29,7 +38,7 @@ from trunkline.policy.keys import KeySettings
 from trunkline.routing.backend import BackendSettings
 
 FILE_NAMES = ("trunkline.yaml", "config.yaml")
-_AS_READ = ("models", "rules", "router", "router_timeout", "breaker")
+_AS_READ = ("rules", "router", "router_timeout", "breaker")
 _NO_ARGUMENTS: Environ[str, object] = MappingProxyType({})
 _POSITION = re.compile(r":(\d+):(\d+): ")
 _VISIBLE = re.compile(r"[!-~]+")
@@ -86,7 +95,7 @@ def _assemble(shape: Shape, environ: Environ[str, str], base: Path, report: Repo
     )
     values: dict[str, Any] = Binder(environ, base, report).fields(rest, FileSettings, "")
     before = len(report.errors)
-    backends = _backends(shape, environ, base, report)
+    backends, of_backends = _backends(shape, environ, base, report)
     complete = len(report.errors) == before
     if INVALID in values.values():
         return None
@@ -99,6 +108,7 @@ def _assemble(shape: Shape, environ: Environ[str, str], base: Path, report: Repo
             "keys and a backend with forward_authorization (as TARGET_BASE_URL makes one) exclude each other: "
             "the clients' keys for this gateway would be sent to the upstream",
         )
+    models: dict[str, ModelEntry] = values.get("models", {})
     server = _with_tls_files(values.get("server", ServerSettings()), root, base, report)
     settings = Settings(
         server=server,
@@ -108,9 +118,12 @@ def _assemble(shape: Shape, environ: Environ[str, str], base: Path, report: Repo
         data_dir=_data_dir(values.get("data_dir"), environ, base),
         keys=keys,
         backends=backends,
+        models=plain(models),
         **{name: values[name] for name in _AS_READ if name in values},
     )
     _check_ports(settings, root, report)
+    levels = levels_of(settings, models, values.get("variants", {}), of_backends, environ, root, report)
+    settings = structs.replace(settings, shaping=levels)
     if complete:  # otherwise targets seem to name backends that are not there
         check_routing(settings, root, report)
     return settings
@@ -124,14 +137,17 @@ def _with_sound_networks(egress: EgressSettings, root: Mapping, report: Report) 
     return egress
 
 
-def _backends(shape: Shape, environ: Environ[str, str], base: Path, report: Report) -> list[BackendSettings]:
+def _backends(
+    shape: Shape, environ: Environ[str, str], base: Path, report: Report
+) -> tuple[list[BackendSettings], dict[str, Level]]:
+    """The backends, and by their names what each says of shaping."""
     found = entry(shape.root, "backends")
     node = found.node if found is not None else Sequence(items=[], where=shape.root.where)
     if is_null(node):
         node = Sequence(items=[], where=node.where)
     if not isinstance(node, Sequence):
         report.error(node.where, "backends: expected a list, one item per upstream")
-        return []
+        return [], {}
     if not node.items and not report.errors:
         report.error(node.where, "no backends: add `backends:` with the `url` of at least one upstream")
     assembler = Assembler(environ, base, report)
@@ -142,7 +158,8 @@ def _backends(shape: Shape, environ: Environ[str, str], base: Path, report: Repo
     good = [(item, values) for item, values in read if values is not None]
     default = "default" if shape.flat and len(node.items) == 1 else None
     settle_names([values for _, values in good], default, [item for item, _ in good], report)
-    return [BackendSettings(**values) for _, values in good]
+    levels: dict[str, Level] = {values["name"]: values.pop("level") for _, values in good}
+    return [BackendSettings(**values) for _, values in good], levels
 
 
 def _with_own_key(keys: list[KeySettings], environ: Environ[str, str], report: Report) -> list[KeySettings]:

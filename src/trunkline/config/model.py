@@ -8,8 +8,9 @@ the code that obeys it.
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Raw
 
+from trunkline.config.levels import Levels
 from trunkline.net.egress import EgressSettings
 from trunkline.net.listener import ServerSettings
 from trunkline.policy.keys import KeySettings
@@ -17,6 +18,8 @@ from trunkline.routing.backend import BackendSettings
 from trunkline.routing.breaker import BreakerSettings
 from trunkline.routing.models import ModelSettings
 from trunkline.routing.rules import RuleSettings
+from trunkline.streams.answer import Reasoning
+from trunkline.streams.think import ThinkSettings
 
 
 class AdminSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     router: str | None = None
     router_timeout: float = 0.5
     breaker: BreakerSettings = BreakerSettings()
+    shaping: Levels = Levels()
     passthrough: bool = False
     config_dir: str | None = None
 
@@ -75,6 +79,42 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _Seconds = Annotated[float, Meta(gt=0)]
+
+_Params = Annotated[
+    dict[str, Raw],
+    Meta(
+        description="Fields of requests that are set, whatever the client wrote, to any value; null removes the field."
+    ),
+]
+_Defaults = Annotated[
+    dict[str, Raw],
+    Meta(
+        description="Fields that are filled in where the client left them out; null: not even with a default of a "
+        "less specific level."
+    ),
+]
+_Append = Annotated[
+    str, Meta(description="Text put behind the last user message of a chat; without one it becomes one.")
+]
+_Think = Annotated[
+    ThinkSettings | None,
+    Meta(
+        description="What becomes of thoughts among the text of an answer: `keep`, `strip`, `split`, or a mapping "
+        "with `mode` and more. Default: keep; from TARGET_BASE_URL: strip.",
+        extra={"short": "mode"},
+    ),
+]
+_Reasoning = Annotated[
+    Reasoning | None,
+    Meta(
+        description="What becomes of thoughts in fields of their own. keep: as they come. strip: removed. wrap: put "
+        "into the text, in tags. reasoning_content, reasoning: given that name. Default: keep."
+    ),
+]
+_Rename = Annotated[
+    bool | None,
+    Meta(description="true: `model` in an answer is the public name. Default: what the upstream says."),
+]
 
 
 class BackendEntry(BackendSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,6 +141,45 @@ class BackendEntry(BackendSettings, frozen=True, kw_only=True, forbid_unknown_fi
     request_timeout: Annotated[
         _Seconds | None, Meta(description="Alias of timeouts.total; with timeout too, the smaller holds.")
     ] = None
+    params: _Params = {}
+    defaults: _Defaults = {}
+    temperature: Annotated[float | None, Meta(description="Alias of defaults.temperature.")] = None
+    max_tokens: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="Alias of defaults.max_tokens.")
+    ] = None
+    streaming: Annotated[bool | None, Meta(description="Alias of defaults.stream.")] = None
+    append_to_last_user_message: _Append = ""
+    think: _Think = None
+    reasoning: _Reasoning = None
+    rename: _Rename = None
+
+
+class ModelEntry(ModelSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A public model as a file may write it."""
+
+    params: _Params = {}
+    defaults: _Defaults = {}
+    append_to_last_user_message: _Append = ""
+    think: _Think = None
+    reasoning: _Reasoning = None
+    rename: _Rename = None
+
+
+class VariantEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `model@variant` lays over a model."""
+
+    match: Annotated[
+        str, Meta(description="The models it is for: a regular expression for the whole name. Default: all.")
+    ] = ""
+    extends: Annotated[
+        list[str], Meta(description="Variants whose settings it has too; the later wins, its own before all.")
+    ] = []
+    params: _Params = {}
+    defaults: _Defaults = {}
+    append_to_last_user_message: _Append = ""
+    think: _Think = None
+    reasoning: _Reasoning = None
+    rename: _Rename = None
 
 
 class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,11 +206,15 @@ class FileSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         list[BackendEntry], Meta(description="The upstream servers, lowest priority first.")
     ] = []
     models: Annotated[
-        dict[str, ModelSettings],
+        dict[str, ModelEntry],
         Meta(
             description="The models that clients may ask for, by name or glob; other names are a 404 then. Without "
             "this block every model that a backend lists is served."
         ),
+    ] = {}
+    variants: Annotated[
+        dict[str, VariantEntry],
+        Meta(description="By name: what a request for `model@variant` is given beyond one for `model`."),
     ] = {}
     rules: Annotated[
         list[RuleSettings],
@@ -162,6 +245,10 @@ ALIASES: dict[str, str] = {
 """Other names of backend keys. The two of `timeouts.total` are apart: they may stand side by side."""
 
 
+DEFAULTS: dict[str, str] = {"temperature": "temperature", "max_tokens": "max_tokens", "streaming": "stream"}
+"""Keys of a backend that stand for a field of its `defaults`."""
+
+
 class OutsideKeys(msgspec.Struct, frozen=True):
     """Keys of one struct that are known but do nothing.
 
@@ -182,8 +269,4 @@ def _planned(*names: str, **neutral: str) -> dict[str, frozenset[str]]:
 OUTSIDE: dict[type, OutsideKeys] = {
     FileSettings: OutsideKeys(_planned("store", "redis"), frozenset({"backends_enabled"})),
     ServerSettings: OutsideKeys(_planned(workers="1")),
-    BackendEntry: OutsideKeys(
-        _planned(*("params", "defaults", "rename", "temperature", "max_tokens", "streaming"), think="keep")
-    ),
-    ModelSettings: OutsideKeys(_planned("params")),
 }

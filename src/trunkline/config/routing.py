@@ -20,22 +20,22 @@ def check_routing(settings: Settings, root: Mapping, report: Report) -> None:
         place = ("models", *place)
         # The name of a model is a key, and has no value of its own.
         where = key_at(root, *place) if len(place) == 2 else value_at(root, *place)
-        report.error(where, _line(place, problem))
+        report.error(where, line(place, problem))
     for place, problem in rules.problems(settings.rules, known):
         place = ("rules", *place)
-        report.error(value_at(root, *place), _line(place, problem))
+        report.error(value_at(root, *place), line(place, problem))
     if settings.router is None:
         for place, doubt in rules.doubts(settings.rules, known):
             place = ("rules", *place)
-            report.warn(value_at(root, *place), _line(place, doubt))
+            report.warn(value_at(root, *place), line(place, doubt))
     elif not _names_a_function(settings.router):
         problem = f"expected `module:function`, not {settings.router[:_LONGEST_SHOWN]!r}"
-        report.error(value_at(root, "router"), _line(("router",), problem))
+        report.error(value_at(root, "router"), line(("router",), problem))
     breaker = settings.breaker
     if breaker.base_ejection > breaker.max_ejection:
         problem = f"{breaker.base_ejection:g} is longer than breaker.max_ejection, {breaker.max_ejection:g}"
         place = ("breaker", "base_ejection")
-        report.error(value_at(root, *place), _line(place, problem))
+        report.error(value_at(root, *place), line(place, problem))
 
 
 def _names_a_function(text: str) -> bool:
@@ -43,8 +43,8 @@ def _names_a_function(text: str) -> bool:
     return bool(colon) and all(part.isidentifier() for name in (module, function) for part in name.split("."))
 
 
-def _line(place: Place, words: str) -> str:
+def line(place: Place, words: str) -> str:
     """A message on one line, whatever names are in it."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part[:_LONGEST_SHOWN]}" for part in place)
-    line = f"{''.join(parts).removeprefix('.')}: {words}"
-    return line if line.isprintable() else line.encode("unicode_escape").decode()
+    text = f"{''.join(parts).removeprefix('.')}: {words}"
+    return text if text.isprintable() else text.encode("unicode_escape").decode()

@@ -41,11 +41,14 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class Extra(msgspec.Struct, frozen=True):
-    """What a field's `Meta(extra=...)` says: never shown; to be warned about when written down; a number of bytes."""
+    """What a field's `Meta(extra=...)` says: never shown; to be warned about when written down; a number of bytes;
+    the field of its struct that a single value means.
+    """
 
     secret: bool = False
     literal_warns: bool = False
     bytes: bool = False
+    short: str = ""
 
 
 @cache
@@ -63,7 +66,7 @@ def bare(type_: inspect.Type) -> tuple[inspect.Type, Extra]:
         if isinstance(type_, inspect.Metadata):
             said = cast("dict[str, Any]", type_.extra or {})
             secret = bool(said.get("secret"))
-            extra = Extra(secret=secret, literal_warns=secret, bytes=said.get("unit") == "bytes")
+            extra = Extra(secret, secret, said.get("unit") == "bytes", said.get("short", ""))
             type_ = type_.type
         elif isinstance(type_, inspect.UnionType):
             rest = tuple(member for member in type_.types if not isinstance(member, inspect.NoneType))

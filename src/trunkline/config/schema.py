@@ -27,6 +27,10 @@ def file_schema() -> dict[str, Any]:
         if field.extra.bytes:
             properties = definitions["ServerSettings"]["properties"]
             properties[name] = _either(properties[name], _SIZE)
+    modes = definitions["ThinkSettings"]["properties"]["mode"]["enum"]
+    for name in ("BackendEntry", "ModelEntry", "VariantEntry"):
+        properties = definitions[name]["properties"]
+        properties["think"] = _either(properties["think"], {"enum": modes})
     entry = definitions["BackendEntry"]
     entry["properties"] |= {"config": {"$ref": "#/$defs/BackendEntry"}}
     # A backend at the root of a file may stand beside the file's own keys.

@@ -7,7 +7,7 @@ Owns the forms that other systems' files come in: backend keys at the root, seve
 import msgspec
 
 from trunkline.config.bind import Report
-from trunkline.config.model import OUTSIDE, BackendEntry, FileSettings
+from trunkline.config.model import OUTSIDE, BackendEntry, FileSettings, OutsideKeys
 from trunkline.config.scalars import fields_of
 from trunkline.config.tree import Entry, Mapping, Node, Scalar, Sequence, is_null
 
@@ -15,7 +15,8 @@ _GENERIC = frozenset({"openai_compatible", "openai_compat"})
 
 
 def _known(cls: type) -> frozenset[str]:
-    return frozenset(fields_of(cls)) | frozenset(OUTSIDE[cls].planned) | OUTSIDE[cls].no_effect
+    outside = OUTSIDE.get(cls, OutsideKeys({}))
+    return frozenset(fields_of(cls)) | frozenset(outside.planned) | outside.no_effect
 
 
 class Shape(msgspec.Struct, frozen=True):

@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Raw
 
 from trunkline.errors import INVALID_KEY, Fault
+from trunkline.policy.overrides import Overrides, written
 
 
 class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +30,15 @@ class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     pin: Annotated[
         bool, Meta(description="true: its calls may choose the backend (header `x-trunkline-backend`).")
     ] = False
+    params: Annotated[
+        dict[str, Raw],
+        Meta(
+            description="Fields of its requests that are set, whatever the client wrote and models say; null removes."
+        ),
+    ] = {}
+    defaults: Annotated[
+        dict[str, Raw], Meta(description="Fields that are filled in where the client left them out.")
+    ] = {}
 
     def __repr__(self) -> str:
         return f"<KeySettings {self.name}>"
@@ -39,12 +49,13 @@ class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
-    """A caller that was let in. `models` None: all; `pin`: it may choose the backend."""
+    """A caller that was let in. `models` None: all; `pin`: it may choose the backend; `overrides` None: none."""
 
     name: str
     models: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
     pin: bool = False
+    overrides: Overrides | None = None
 
     def allows(self, model: str) -> bool:
         """Whether this key may use the model: exact name or glob, case-sensitive."""
@@ -61,7 +72,11 @@ class Keyring:
     def __init__(self, settings: list[KeySettings]) -> None:
         self._by_token = {
             item.key.encode(): Key(
-                item.name, None if item.models is None else tuple(item.models), tuple(item.tags), item.pin
+                item.name,
+                None if item.models is None else tuple(item.models),
+                tuple(item.tags),
+                item.pin,
+                written(item.params, item.defaults) or None,
             )
             for item in settings
         }

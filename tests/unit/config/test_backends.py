@@ -28,6 +28,7 @@ def backend(text: str, base: Path = Path()) -> BackendSettings:
     assert report.errors == []
     assert values is not None
     values.setdefault("name", "n")
+    values.pop("level")
     return BackendSettings(**values)
 
 

@@ -73,10 +73,6 @@ def errors(folder: Path, text: str, environ: dict[str, str] | None = None) -> li
             ],
         ),
         (
-            "models: {chat: {targets: [{backend: azure}], params: {a: 1}}}",
-            ["4:46: `models.chat.params` is not supported in this version"],
-        ),
-        (
             "models: {chat: {targets: [{backend: azure, weight: -1}]}}",
             ["4:52: models.chat.targets[0].weight: must be at least 0, not '-1'"],
         ),

@@ -4,7 +4,6 @@ from typing import Any
 
 from trunkline.config.model import OUTSIDE, BackendEntry, FileSettings
 from trunkline.config.schema import file_schema
-from trunkline.routing.models import ModelSettings
 
 
 def properties(name: str) -> dict[str, Any]:
@@ -34,9 +33,8 @@ def test_a_backend_has_its_aliases_and_nothing_that_does_not_work() -> None:
         "request_timeout",
         "config",
     } <= names
-    assert not names & (set(OUTSIDE[BackendEntry].planned) | OUTSIDE[BackendEntry].no_effect)
+    assert BackendEntry not in OUTSIDE
     assert not set(properties("FileSettings")) & set(OUTSIDE[FileSettings].planned)
-    assert not set(properties("ModelSettings")) & set(OUTSIDE[ModelSettings].planned)
 
 
 def test_one_backend_may_stand_at_the_root_beside_the_file_s_own_keys() -> None:
@@ -48,7 +46,7 @@ def test_one_backend_may_stand_at_the_root_beside_the_file_s_own_keys() -> None:
 def test_models_at_the_root_are_a_backend_s_list_or_the_file_s() -> None:
     branches = properties("OneBackend")["models"]["anyOf"]
     assert [branch["type"] for branch in branches] == ["array", "null", "object"]
-    assert branches[2]["additionalProperties"] == {"$ref": "#/$defs/ModelSettings"}
+    assert branches[2]["additionalProperties"] == {"$ref": "#/$defs/ModelEntry"}
     assert properties("FileSettings")["models"]["type"] == "object"
 
 
@@ -72,5 +70,16 @@ def test_numbers_and_truth_values_may_be_references() -> None:
     reference = {"type": "string", "pattern": r"\$\{"}
     assert reference in properties("BackendEntry")["ssl_verify"]["anyOf"]
     assert reference in properties("TimeoutSettings")["first_token"]["anyOf"]
-    assert reference in properties("ModelSettings")["strategy"]["anyOf"]
+    assert reference in properties("ModelEntry")["strategy"]["anyOf"]
     assert "anyOf" not in properties("BackendEntry")["url"]
+
+
+def test_thoughts_are_a_word_or_a_mapping() -> None:
+    for name in ("BackendEntry", "ModelEntry", "VariantEntry"):
+        branches = properties(name)["think"]["anyOf"]
+        assert {"$ref": "#/$defs/ThinkSettings"} in branches, name
+        assert {"enum": ["keep", "split", "strip"]} in branches, name
+
+
+def test_parameters_may_have_any_value() -> None:
+    assert properties("KeySettings")["params"]["additionalProperties"] == {}

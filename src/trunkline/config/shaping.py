@@ -1,0 +1,185 @@
+"""What a configuration says of shaping requests and answers -> `Levels`.
+
+Owns the checks of `params`, `defaults`, `think` and `variants`, and where in the file their mistakes are. Does not own
+their reading (bind.py, llm_params.py) nor what becomes of them (engine/orders.py).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import structs
+
+from trunkline.config.bind import Report
+from trunkline.config.levels import Level, Levels, Variant
+from trunkline.config.llm_params import parse_groups
+from trunkline.config.model import ModelEntry, Settings, VariantEntry
+from trunkline.config.routing import line
+from trunkline.config.tree import Node, key_at, value_at
+from trunkline.policy.keys import KeySettings
+from trunkline.policy.overrides import Fields, laid, written
+from trunkline.routing.models import ModelSettings, Place, bad_name, close_hint
+from trunkline.streams.think import ThinkSettings, problems
+
+GROUPS, START, END = "LLM_PARAMS", "THINK_TAG", "THINK_END_TAG"
+"""Variables of the environment, which hold whatever else the settings come from."""
+
+LEVEL_FIELDS = ("params", "defaults", "append_to_last_user_message", "think", "reasoning", "rename")
+"""Of entries of backends, models and variants."""
+
+_FIXES = {
+    ("params", "model"): "is not set here: `models:` says which model a backend is asked for",
+    ("defaults", "model"): "is not set here: `default_model` of a backend is for requests that name none",
+    ("params", "messages"): "is not set here: `append_to_last_user_message` adds to it",
+    ("defaults", "messages"): "is not set here: `append_to_last_user_message` adds to it",
+}
+_TRUTHS = (b"true", b"false", b"null")
+_OWN = ThinkSettings()
+_AT = "@"
+Entry = ModelEntry | VariantEntry | KeySettings
+
+
+def tags_of(environ: Mapping[str, str]) -> tuple[str, str]:
+    """The tags of thoughts where the settings name none."""
+    usual = Levels().tags
+    return environ.get(START) or usual[0], environ.get(END) or usual[1]
+
+
+def level_of(values: Mapping[str, Any], tags: tuple[str, str]) -> Level:
+    """What the fields of one entry say; those that are missing say nothing."""
+    think: ThinkSettings | None = values.get("think")
+    if think is not None and think.tags == _OWN.tags:
+        think = structs.replace(think, tags=[list(tags)])
+    return Level(
+        overrides=written(
+            values.get("params", {}),
+            values.get("defaults", {}),
+            values.get("append_to_last_user_message", ""),
+        ),
+        think=think,
+        reasoning=values.get("reasoning"),
+        rename=values.get("rename"),
+    )
+
+
+def mistakes(values: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """What is wrong with the fields of one entry: the place in it and the words."""
+    for block in ("params", "defaults"):
+        fields: Fields = values.get(block, {})
+        for name, value in fields.items():
+            if (block, name) in _FIXES:
+                yield (block, name), _FIXES[block, name]
+            elif name == "stream" and bytes(value) not in _TRUTHS:
+                yield (block, name), f"expected true or false, not {bytes(value).decode()[:60]}"
+    think: ThinkSettings | None = values.get("think")
+    if think is not None and (why := problems(think)):
+        yield ("think",), why
+
+
+def levels_of(
+    settings: Settings,
+    models: dict[str, ModelEntry],
+    variants: dict[str, VariantEntry],
+    backends: dict[str, Level],
+    environ: Mapping[str, str],
+    root: Node,
+    report: Report,
+) -> Levels:
+    """All levels but those of keys, which are checked here too. `backends`: by name, checked."""
+    entries: list[tuple[Place, Entry]] = [
+        *((("models", name), item) for name, item in models.items()),
+        *((("variants", name), item) for name, item in variants.items()),
+        *((("keys", at), item) for at, item in enumerate(settings.keys)),
+    ]
+    for place, item in entries:
+        for within, problem in mistakes(structs.asdict(item)):
+            _report(root, (*place, *within), problem, report)
+    for place, problem in _wrong_variants(variants):
+        _report(root, place, problem, report)
+    tags = tags_of(environ)
+    nothing = Level()
+    if report.errors:
+        return Levels()
+    return Levels(
+        backends={name: level for name, level in backends.items() if level != nothing},
+        models={
+            name: level
+            for name, item in models.items()
+            if (level := level_of(structs.asdict(item), tags)) != nothing
+        },
+        variants={name: _resolved(name, variants, tags) for name in variants},
+        groups=parse_groups(environ.get(GROUPS, ""), lambda text: report.warn(GROUPS, text)),
+        tags=tags,
+    )
+
+
+def plain(models: dict[str, ModelEntry]) -> dict[str, ModelSettings]:
+    """The models without what has become levels."""
+    fields = ModelSettings.__struct_fields__
+    return {
+        name: ModelSettings(**{field: getattr(item, field) for field in fields})
+        for name, item in models.items()
+    }
+
+
+def _wrong_variants(variants: dict[str, VariantEntry]) -> Iterator[tuple[Place, str]]:
+    for name, item in variants.items():
+        if why := bad_name(name) or ("has an `@` in its name" if _AT in name else ""):
+            yield ("variants", name), why
+        try:
+            re.compile(item.match)
+        except (re.error, OverflowError, RecursionError) as error:
+            yield ("variants", name, "match"), f"is no regular expression: {error}"
+        for at, other in enumerate(item.extends):
+            if other not in variants:
+                words = f"no variant is called `{other[:100]}`{close_hint(other, variants)}"
+                yield ("variants", name, "extends", at), words
+            elif _leads_to(other, name, variants):
+                yield ("variants", name, "extends", at), f"`{other[:100]}` extends `{name[:100]}` itself"
+
+
+def _leads_to(begin: str, end: str, variants: dict[str, VariantEntry]) -> bool:
+    """Whether a variant is another one, or extends it."""
+    seen: set[str] = set()
+    open_ = [begin]
+    while open_:
+        name = open_.pop()
+        if name == end:
+            return True
+        if name not in seen and name in variants:
+            seen.add(name)
+            open_ += variants[name].extends
+    return False
+
+
+def _resolved(name: str, variants: dict[str, VariantEntry], tags: tuple[str, str]) -> Variant:
+    item = variants[name]
+    below = [_resolved(other, variants, tags) for other in item.extends]
+    own = level_of(structs.asdict(item), tags)
+    levels = [*(one.level for one in below), own]
+    return Variant(
+        level=Level(
+            overrides=laid(level.overrides for level in levels),
+            think=_last(*(level.think for level in levels)),
+            reasoning=_last(*(level.reasoning for level in levels)),
+            rename=_last(*(level.rename for level in levels)),
+        ),
+        match=_last(*(one.match or None for one in below), item.match or None) or "",
+    )
+
+
+def _last(*values: Any) -> Any:
+    """The last one that says something."""
+    return next((value for value in reversed(values) if value is not None), None)
+
+
+def place_of(node: Node, place: Place, problem: str) -> str:
+    """Where one of the `mistakes` is, below the node of its entry."""
+    # What must not be there is best shown where it is named.
+    return (key_at if problem in _FIXES.values() else value_at)(node, *place)
+
+
+def _report(root: Node, place: Place, problem: str, report: Report) -> None:
+    # A name is a key and has no value of its own.
+    where = key_at(root, *place) if len(place) == 2 else place_of(root, place, problem)
+    report.error(where, line(place, problem))
