@@ -56,6 +56,8 @@ With `strict_params: true` it is an error (400) that names the field.
 *Strict* below means {", ".join(f"`{name}`" for name in sorted(OPENAI_STRICT))}.
 `openai_strict` in a backend adds (`true`) or frees (`false`) these three.
 
+So is a field of a message that is refused there: other providers' thoughts are one, and come back to it in a history.
+
 The token limit of a chat request gets the name that the model wants there.
 So `max_tokens` becomes `max_completion_tokens`, or the other way round.
 `max_tokens_param_name` in a backend sets one name for all its models.
@@ -90,7 +92,7 @@ def as_markdown() -> str:
     """The page."""
     hosted = [row for row in PROVIDERS.values() if row.kind == "hosted"]
     others = [row for row in PROVIDERS.values() if row.kind != "hosted"]
-    habits = [row for row in PROVIDERS.values() if _habits(row) != ("", "", "")]
+    habits = [row for row in PROVIDERS.values() if any(_habits(row))]
     noted = [row for row in PROVIDERS.values() if row.note]
     return "\n".join(
         (
@@ -140,7 +142,7 @@ def as_markdown() -> str:
             ),
             _PARAMETERS,
             _table(
-                ("provider", "refuses", "token limit", "stream_options"),
+                ("provider", "refuses", "in messages", "renames", "token limit", "stream_options"),
                 ((_code(row.name), *_habits(row)) for row in habits),
             ),
             "## Models\n",
@@ -199,19 +201,43 @@ def _list(row: Profile) -> str:
     return "none" if row.models_path is None else _code(row.models_key) or "the answer itself"
 
 
-def _habits(row: Profile) -> tuple[str, str, str]:
-    own = sorted(row.refuses - OPENAI_STRICT)
+def _habits(row: Profile) -> tuple[str, ...]:
     refuses = ["*strict*"] if row.refuses >= OPENAI_STRICT else []
+    refuses += [_code(name) for name in sorted(row.refuses - OPENAI_STRICT)]
     limits: list[str] = []
     if row.max_completion_tokens_for:
         limits.append(f"`max_completion_tokens` for {_globs(row.max_completion_tokens_for)}")
     if row.max_tokens_for:
         limits.append(f"`max_tokens` for {_globs(row.max_tokens_for)}")
     return (
-        ", ".join([*refuses, *(_code(name) for name in own)]),
+        "; ".join(filter(None, (", ".join(refuses), *_habits_of_models(row)))),
+        ", ".join(
+            _code(name) + (f" (but in those of {_globs(roles)})" if roles else "")
+            for name, roles in row.refuses_in_messages.items()
+        ),
+        ", ".join(f"{_code(old)} to {_code(new)}" for old, new in row.renames.items()),
         "; ".join(limits),
-        "" if row.stream_options else "refused",
+        _stream_options(row),
     )
+
+
+def _habits_of_models(row: Profile) -> list[str]:
+    by_fields: dict[frozenset[str], tuple[str, ...]] = {}
+    for glob, fields in row.refuses_for:
+        by_fields[fields] = (*by_fields.get(fields, ()), glob)
+    said = [
+        f"{', '.join(_code(name) for name in sorted(fields))} for {_globs(globs)}"
+        for fields, globs in by_fields.items()
+        if fields
+    ]
+    spared = by_fields.get(frozenset())
+    return [*said, f"not so {_globs(spared)}"] if spared else said
+
+
+def _stream_options(row: Profile) -> str:
+    if isinstance(row.stream_options, str):
+        return f"refused before version {row.stream_options}"
+    return "" if row.stream_options else "refused"
 
 
 def _globs(patterns: tuple[str, ...]) -> str:

@@ -41,10 +41,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     `models_path` lists them (None: nothing does) below `models_key` ("": the answer is the list);
     `window_fields` are what such an entry calls its context window.
 
-    Parameters. `refuses` are top-level fields that it answers with an error. `max_completion_tokens_for`: models
-    (beginnings of names and a star) that want the token limit under that name; `max_tokens_for`: of the others, those
-    that want it as `max_tokens`, or are served by versions that pass over the new name. `stream_options` false: it
-    refuses that field.
+    Parameters. `refuses` are top-level fields that it answers with an error; `refuses_for`: those of some models, by
+    globs of names, of which the first that fits counts. `refuses_in_messages` are fields of messages, with the roles
+    that may have them all the same. `renames` are fields that it has another name for. `max_completion_tokens_for`:
+    models (beginnings of names and a star) that want the token limit under that name; `max_tokens_for`: of the others,
+    those that want it as `max_tokens`, or are served by versions that pass over the new name. `stream_options` false:
+    it refuses that field; a date: it does in versions of its API before that one.
 
     `surfaces`: what it speaks beside chat completions, at `/v1/responses` and `/v1/messages` below the same base.
     `local` marks servers on the user's own machine, where loading a model delays the first token;
@@ -72,9 +74,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     models_key: str = "data"
     window_fields: tuple[str, ...] = ()
     refuses: frozenset[str] = frozenset()
+    refuses_for: tuple[tuple[str, frozenset[str]], ...] = ()
+    refuses_in_messages: dict[str, tuple[str, ...]] = {}
+    renames: dict[str, str] = {}
     max_completion_tokens_for: tuple[str, ...] = ()
     max_tokens_for: tuple[str, ...] = ()
-    stream_options: bool = True
+    stream_options: bool | str = True
     surfaces: tuple[Surface, ...] = ()
     local: bool = False
     local_when_private: bool = False
@@ -90,6 +95,15 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     def auth_at(self, path: str, override: str | None = None) -> str:
         """The style in which a credential is sent to a path like `/v1/messages`; a configured one holds everywhere."""
         return override or self.auth_by_path.get(path, self.auth)
+
+    def takes_stream_options(self, api_version: str | None = None) -> bool:
+        """Whether streams may be asked for their usage; `api_version` is the backend's, for those that have any.
+
+        Versions begin with their date. Where one is needed and none is configured the newest is spoken.
+        """
+        if isinstance(self.stream_options, str):
+            return api_version is None or not api_version[:1].isdigit() or api_version >= self.stream_options
+        return self.stream_options
 
 
 def key_doubt(row: Profile, key: str) -> str:

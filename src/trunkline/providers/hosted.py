@@ -10,6 +10,9 @@ from trunkline.providers.base import EVERY, OPENAI_CLASSIC, OPENAI_REASONING, OP
 
 _RETIRED = "The default model is the one that older programs name and is retired: set `default_model`."
 
+_XAI_REASONING = frozenset(("frequency_penalty", "stop"))
+"""What its models that think refuse besides. https://docs.x.ai/docs/guides/reasoning"""
+
 HOSTED = (
     Profile(
         name="openai",
@@ -48,6 +51,8 @@ HOSTED = (
         refuses=OPENAI_STRICT,
         max_completion_tokens_for=OPENAI_REASONING,
         max_tokens_for=OPENAI_CLASSIC,
+        # Version 2024-09-01-preview brought it; those before it answer 400.
+        stream_options="2024-09-01",
         surfaces=("responses",),
         status_page="https://azure.status.microsoft",
         docs="https://learn.microsoft.com/azure/ai-foundry/openai/",
@@ -66,6 +71,7 @@ HOSTED = (
         window_fields=("context_window",),
         # It answers 400 "property 'x' is unsupported" to every field that it does not know.
         refuses=OPENAI_STRICT | {"logit_bias", "logprobs", "top_logprobs", "prompt_cache_key", "verbosity"},
+        refuses_in_messages={"name": (), "reasoning_content": ()},
         surfaces=("responses",),
         status_page="https://groqstatus.com",
         docs="https://console.groq.com/docs/openai",
@@ -83,6 +89,8 @@ HOSTED = (
         window_fields=("max_context_length",),
         # It answers 422 "Extra inputs are not permitted" to every field that it does not know.
         refuses=OPENAI_STRICT | {"logit_bias", "logprobs", "top_logprobs", "user"},
+        refuses_in_messages={"name": ("tool",), "reasoning_content": ()},
+        renames={"seed": "random_seed"},
         max_tokens_for=EVERY,
         stream_options=False,
         status_page="https://status.mistral.ai",
@@ -97,6 +105,8 @@ HOSTED = (
         key_variables=("DEEPSEEK_API_KEY",),
         key_prefixes=("sk-",),
         default_model="deepseek-chat",
+        # Its `reasoning_content` goes back to it: since V3.2 turns that call tools are refused without.
+        refuses_for=(("deepseek-reasoner*", frozenset(("logprobs", "top_logprobs"))),),
         max_tokens_for=EVERY,
         status_page="https://status.deepseek.com",
         docs="https://api-docs.deepseek.com",
@@ -145,7 +155,14 @@ HOSTED = (
         default_model="grok-beta",
         # Every Grok since version 3 answers 400 to it.
         refuses=frozenset(("presence_penalty",)),
-        stream_options=False,
+        refuses_for=(
+            ("*non-reasoning*", frozenset()),
+            *(
+                (glob, _XAI_REASONING)
+                for glob in ("grok-4*", "grok-3-mini*", "grok-code*", "grok-build*", "grok-latest")
+            ),
+        ),
+        refuses_in_messages={"name": ("user",)},
         surfaces=("responses",),
         status_page="https://status.x.ai",
         docs="https://docs.x.ai",
@@ -181,7 +198,8 @@ HOSTED = (
         status_page="https://status.perplexity.com",
         docs="https://docs.perplexity.ai",
         good_for="answers with sources from the web",
-        note="It lists no models. " + _RETIRED,
+        note="It lists no models. Sonar, its chat completions, is supported until September 27, 2026. "
+        + _RETIRED,
     ),
     Profile(
         name="anyscale",
@@ -203,6 +221,7 @@ HOSTED = (
         key_variables=("CEREBRAS_API_KEY",),
         key_prefixes=("csk-",),
         refuses=OPENAI_STRICT | {"frequency_penalty", "logit_bias", "presence_penalty", "service_tier"},
+        refuses_in_messages={"reasoning_content": ()},
         status_page="https://status.cerebras.ai",
         docs="https://inference-docs.cerebras.ai",
         good_for="the most tokens per second",

@@ -34,12 +34,14 @@ _NO_MODEL = "The model `x` does not exist."
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """What is expected of one provider.
 
-    `drops`: fields that do not reach it. `limits`: under which name a model gets its token limit; others get it under
-    the name that the client used. `models`: shape of its list in the simulator's words, None: it has none.
-    `error`: what the simulator says in its form (the number of docs/simulator.md), and what the gateway takes it for.
+    `drops`: fields that do not reach it; `renames`: those that do under another name. `limits`: under which name a
+    model gets its token limit; others get it under the name that the client used. `models`: shape of its list in the
+    simulator's words, None: it has none. `error`: what the simulator says in its form (the number of
+    docs/simulator.md), and what the gateway takes it for.
     """
 
     drops: tuple[str, ...] = ()
+    renames: dict[str, str] = {}
     limits: dict[str, str] = {}
     models: str | None = "openai"
     form: int = 1
@@ -72,6 +74,7 @@ DIALECTS: dict[str, Dialect] = {
     ),
     "mistral": Dialect(
         drops=(*_STRICT, "logit_bias", "logprobs", "stream_options", "top_logprobs", "user"),
+        renames={"seed": "random_seed"},
         limits=_OLD,
         form=6,
         status=422,
@@ -93,7 +96,7 @@ DIALECTS: dict[str, Dialect] = {
         kind="rate_limit",
     ),
     "xai": Dialect(
-        drops=("presence_penalty", "stream_options"),
+        drops=("presence_penalty",),
         form=3,
         message="Incorrect API key provided: na***ys. You can obtain an API key from https://console.x.ai.",
         kind="auth",

@@ -67,3 +67,19 @@ def test_doubts_about_a_key_do_not_show_it(key: str, doubt: str) -> None:
 
 def test_any_key_may_be_right_where_nothing_is_known() -> None:
     assert key_doubt(PROVIDERS["vllm"], "not-needed") == ""
+
+
+def test_streams_are_asked_for_usage_where_that_is_taken() -> None:
+    taking, refusing = (
+        Profile(name="x", title="X", kind="any"),
+        Profile(name="x", title="X", kind="any", stream_options=False),
+    )
+    since = Profile(name="x", title="X", kind="any", stream_options="2024-09-01")
+    assert taking.takes_stream_options()
+    assert taking.takes_stream_options("2020-01-01")
+    assert not refusing.takes_stream_options()
+    assert not refusing.takes_stream_options("2030-01-01")
+    assert since.takes_stream_options()
+    assert since.takes_stream_options("v1")
+    assert since.takes_stream_options("2024-09-01-preview")
+    assert not since.takes_stream_options("2024-08-01-preview")

@@ -51,10 +51,23 @@ def shaped(made: Shaper, text: str, model: str = "m", surface: str = "chat") -> 
         ),
         ("vllm", '{"top_k":1,"repetition_penalty":1}', '{"top_k":1,"repetition_penalty":1}', ()),
         (
-            "grok",
+            "mistral",
             '{"stream":true,"stream_options":{"include_usage":true}}',
             '{"stream":true}',
-            ("dropped `stream_options`: xai does not take it",),
+            ("dropped `stream_options`: mistral does not take it",),
+        ),
+        ("grok", '{"stream_options":{}}', '{"stream_options":{}}', ()),
+        (
+            "mistral",
+            '{"a":1,"seed": -0,"b":2}',
+            '{"a":1,"random_seed":-0,"b":2}',
+            ("`seed` is sent as `random_seed`",),
+        ),
+        (
+            "mistral",
+            '{"seed":1,"random_seed":2}',
+            '{"random_seed":2}',
+            ("dropped `seed`: `random_seed` is there too",),
         ),
         ("groq", '{"stream_options":{}}', '{"stream_options":{}}', ()),
     ],
@@ -222,6 +235,111 @@ def test_order_and_values_stay_and_nothing_refused_is_left(
     values = [bytes(value) for value in left.values()]
     assert values == [value for value in map(bytes, given_fields.values()) if value in values]
     assert (done is None) == (list(left) == names)
-    assert {name for name in left if name not in names} <= {"max_tokens", "max_completion_tokens"}
+    assert {name for name in left if name not in names} <= {
+        *("max_tokens", "max_completion_tokens", *made.renames.values())
+    }
     # Shaping what is shaped changes nothing.
     assert made.shape(left, model, surface) is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "left"),
+    [
+        ("xai", "grok-4.6", ["temperature"]),
+        ("xai", "grok-3-mini", ["temperature"]),
+        ("xai", "grok-4-fast-non-reasoning", ["stop", "frequency_penalty", "temperature"]),
+        ("xai", "grok-4.20-0309-non-reasoning", ["stop", "frequency_penalty", "temperature"]),
+        ("xai", "grok-3", ["stop", "frequency_penalty", "temperature"]),
+        (
+            "deepseek",
+            "deepseek-chat",
+            ["stop", "presence_penalty", "frequency_penalty", "temperature", "logprobs"],
+        ),
+        ("deepseek", "deepseek-reasoner", ["stop", "presence_penalty", "frequency_penalty", "temperature"]),
+    ],
+)
+def test_some_models_refuse_more(provider: str, model: str, left: list[str]) -> None:
+    text = '{"stop":"x","presence_penalty":0,"frequency_penalty":0,"temperature":1,"logprobs":true}'
+    made = rules(provider)
+    sent = list(fields(shaped(made, text, model)[0]))
+    assert [name for name in sent if name != "logprobs" or provider == "deepseek"] == left
+    assert not made.touched(model) & set(left)
+
+
+def messages(*given: str) -> str:
+    return f'{{"messages":[{",".join(given)}],"n":1}}'
+
+
+ASKS = '{"role": "user","name":"ann","content": "a \\u0022name\\u0022"}'
+ASKS_UNNAMED = '{"role":"user","content":"a \\u0022name\\u0022"}'
+THINKS = '{"role":"assistant","content":"4","reasoning_content":"2+2"}'
+PLAIN = '{"role":"assistant","content":"4"}'
+TOOL = '{"role":"tool","tool_call_id":"1","name":"f","content":"4"}'
+
+
+@pytest.mark.parametrize(
+    ("provider", "given_messages", "result", "lost"),
+    [
+        (
+            "groq",
+            (ASKS, THINKS, TOOL),
+            (ASKS_UNNAMED, PLAIN, TOOL.replace('"name":"f",', "")),
+            ("name", "reasoning_content"),
+        ),
+        ("mistral", (ASKS, THINKS, TOOL), (ASKS_UNNAMED, PLAIN, TOOL), ("name", "reasoning_content")),
+        ("mistral", (THINKS, THINKS), (PLAIN, PLAIN), ("reasoning_content",)),
+        ("cerebras", (PLAIN, THINKS), (PLAIN, PLAIN), ("reasoning_content",)),
+        ("xai", (TOOL, THINKS), (TOOL.replace('"name":"f",', ""), THINKS), ("name",)),
+        ("groq", (THINKS.replace('"2+2"', "null"),), (PLAIN,), ()),
+    ],
+)
+def test_fields_of_messages_are_left_out(
+    provider: str, given_messages: tuple[str, ...], result: tuple[str, ...], lost: tuple[str, ...]
+) -> None:
+    notes = tuple(f"dropped `messages[].{name}`: {provider} does not take it" for name in lost)
+    done, said = shaped(rules(provider), messages(*given_messages))
+    assert (done, set(said)) == (messages(*result), set(notes))
+    assert len(said) == len(notes)
+    strict = rules(provider, strict_params=True).shape(fields(messages(*given_messages)), "m", "chat")
+    assert isinstance(strict, Fault) == bool(lost)
+    if isinstance(strict, Fault):
+        assert strict.param in [f"messages[].{name}" for name in lost]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        messages(PLAIN, ASKS_UNNAMED),
+        messages('{"role":"user","content":"\\"name\\""}'),
+        '{"messages":"name"}',
+        '{"messages":["name",{"name":"x"}]}',
+        '{"n":1}',
+    ],
+)
+def test_messages_without_them_are_not_written_anew(text: str) -> None:
+    assert rules("groq").shape(fields(text), "m", "chat") is None
+
+
+def test_messages_of_no_role_and_those_of_a_user() -> None:
+    assert rules("xai").shape(fields(messages(ASKS.replace('"user"', '"user"'))), "m", "chat") is None
+    assert shaped(rules("xai"), '{"messages":[{"name":"x"}]}')[0] == '{"messages":[{}]}'
+    assert "messages" in rules("xai").touched("m")
+    assert "messages" not in rules("openai").touched("m")
+
+
+@pytest.mark.parametrize(
+    ("version", "taken"),
+    [
+        (None, True),
+        ("preview", True),
+        ("2023-05-15", False),
+        ("2024-08-01-preview", False),
+        ("2024-09-01-preview", True),
+        ("2024-10-21", True),
+        ("2025-04-01-preview", True),
+    ],
+)
+def test_azure_has_taken_stream_options_since_a_version(version: str | None, taken: bool) -> None:
+    made = rules("azure", api_version=version, deployment_name="d")
+    assert ("stream_options" in made.refuses) is not taken
+    assert shaped(made, '{"stream_options":{}}')[0] == ('{"stream_options":{}}' if taken else "{}")
