@@ -32,6 +32,13 @@ def error(message: str, status: int, **fields: Any) -> bytes:
     return answer(json.dumps({"error": {"message": message} | fields}), status)
 
 
+async def head_of(reader: asyncio.StreamReader) -> bytes:
+    """A request's head. What begins a TLS handshake ends the connection at once, as it does at real servers."""
+    if (first := await reader.readexactly(1)) == b"\x16":
+        raise ConnectionError
+    return first + await reader.readuntil(b"\r\n\r\n")
+
+
 class Site:
     """A server: by path, the bytes that it answers with. `requests` are the heads that it got."""
 
@@ -43,7 +50,7 @@ class Site:
 
     async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            head = (await head_of(reader)).decode()
             self.requests.append(head)
             lines = dict(line.split(": ", 1) for line in head.split("\r\n")[1:-2])
             await reader.readexactly(int(lines.get("content-length", 0)))

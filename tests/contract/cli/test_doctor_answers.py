@@ -20,6 +20,7 @@ from tests.contract.cli.examining import (
     states,
 )
 from tests.contract.gateway.harness import on_both_loops, scripted
+from trunkline.engine.diagnosis import way_there
 from trunkline.simulator.app import start
 
 
@@ -433,7 +434,10 @@ async def test_a_pass_through_is_asked_without_a_credential(tmp_path: Path) -> N
 
 
 @on_both_loops
-async def test_what_is_no_http_is_told_apart(tmp_path: Path) -> None:
+async def test_what_is_no_http_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Neither of the two says a word to a TLS handshake.
+    monkeypatch.setattr(way_there, "LOOK", 0.3)
+
     async def banner(reader: Any, writer: Any) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"-ERR unknown command\r\n\r\n")

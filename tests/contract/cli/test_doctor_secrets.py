@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.contract.cli.examining import LIST, answer, examined_all
+from tests.contract.cli.examining import LIST, answer, examined_all, head_of
 from tests.contract.gateway.harness import on_both_loops, scripted
 
 KEY, ENVIRONMENT, SECRET = "sk-canary/Key+0123456789", "sk-canary-environment-4711", "canary-Secret&0815=ü"
@@ -45,7 +45,7 @@ class Parrot:
 
     async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            head = (await head_of(reader)).decode("latin-1")
             lines = dict(line.split(": ", 1) for line in head.split("\r\n")[1:-2] if ": " in line)
             body = (await reader.readexactly(int(lines.get("content-length", 0)))).decode()
             writer.write(self.answer(head, f"you sent {head} {body} {SENT}"))

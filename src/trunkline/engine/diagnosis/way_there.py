@@ -176,8 +176,10 @@ async def speaks_tls(case: Case) -> bool:
         proxy_context=_context_to_proxy(case),
     )
     fault = await _try(looking)
-    # A server that wants a client certificate has told us all the same.
-    return fault is None or (fault.kind is errors.TLS and "certificate" in fault.message)
+    # A server that wants a client certificate has told us all the same; one that hangs up has told us nothing.
+    if fault is None or fault.kind is not errors.TLS:
+        return fault is None
+    return "certificate" in fault.message and "closed the connection" not in fault.message
 
 
 async def _speaks_http(case: Case) -> bool:
