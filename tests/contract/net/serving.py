@@ -22,6 +22,7 @@ from tests.contract.net.dialling import CA, certificate
 from tests.contract.simulator.raw import Wire
 from trunkline.errors import Fault
 from trunkline.net.clock import Clock
+from trunkline.net.connection_life import LINGER, LINGERING
 from trunkline.net.http1_server import ServerConnection
 from trunkline.net.listener import ServerSettings
 from trunkline.net.server import Server
@@ -131,6 +132,11 @@ class Serving(Server):
         wire = await self.connect()
         wire.send(raw)
         return answers((await wire.rest()).raw)
+
+    async def end_lingering(self) -> None:
+        """Wait until the one connection only reads what its client still sends, and end the time for that."""
+        await until(lambda: len(self.shared.connections) == 1 and self.only._phase == LINGERING)
+        self.only.sweep(self.shared.clock.read() + LINGER)
 
     @property
     def only(self) -> ServerConnection:

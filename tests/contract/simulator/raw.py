@@ -4,10 +4,12 @@
 """
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import json
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
@@ -23,6 +25,9 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
 }
 
+# The connections of the test that runs.
+_OPENED: "ContextVar[list[Wire] | None]" = ContextVar("opened", default=None)
+
 
 def on_both_loops(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Turn `async def test(sim, ...)` into a test that is run once per event loop.
@@ -35,12 +40,21 @@ def on_both_loops(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     @functools.wraps(test)
     def wrapper(loop_name: str, **arguments: Any) -> None:
         async def scenario() -> None:
-            async with asyncio.timeout(PATIENCE):
-                if not wants_sim:
-                    await test(**arguments)
-                    return
-                async with await start(seed=7) as sim:
-                    await test(sim, **arguments)
+            opened: list[Wire] = []
+            _OPENED.set(opened)
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    if not wants_sim:
+                        await test(**arguments)
+                        return
+                    async with await start(seed=7) as sim:
+                        await test(sim, **arguments)
+            finally:
+                # What a failed test leaves open is complained of in whichever test it is collected.
+                for wire in opened:
+                    with contextlib.suppress(AttributeError):  # of asyncio's TLS, where it is closed already
+                        wire.writer.transport.abort()
+                await asyncio.sleep(0)  # transports close in the next round
 
         with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
             runner.run(scenario())
@@ -123,6 +137,8 @@ class Wire:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        if (opened := _OPENED.get()) is not None:
+            opened.append(self)
 
     @classmethod
     async def open(cls, sim: Simulator, **options: Any) -> "Wire":
