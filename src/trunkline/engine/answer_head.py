@@ -25,13 +25,14 @@ _DROPPED = frozenset(
         b"alt-svc",
         # what the gateway says itself
         b"x-request-id", b"server-timing", b"x-should-retry", b"x-trunkline-model", b"x-trunkline-backend",
-        b"x-trunkline-attempts",
+        b"x-trunkline-attempts", b"x-trunkline-note",
         # who may read an answer in a browser is the gateway's decision (server.cors_origins)
         b"access-control-allow-origin", b"access-control-allow-credentials", b"access-control-allow-methods",
         b"access-control-allow-headers", b"access-control-expose-headers", b"access-control-max-age",
     )
 )  # fmt: skip
 _ENCODING = frozenset((b"content-encoding",))
+_TYPE = frozenset((b"content-type", b"cache-control", b"x-accel-buffering"))
 # What an upstream says to the holder of its credential, who is the gateway and not its clients.
 _ACCOUNT = frozenset(
     (
@@ -80,11 +81,16 @@ def derive(head: ResponseHead, *, own: bool, masked: Callable[[bytes], bytes]) -
     return head.memo
 
 
-def answer_block(exchange: "Exchange", head: ResponseHead | Answer, *, decoded: bool) -> bytes:
-    """The header lines of an answer that comes from an upstream. `decoded`: its compression was undone."""
-    if decoded or isinstance(head, Answer):
-        passed = _passed(head.headers, own=exchange.own_credential, decoded=decoded)
-        return gateway_block(exchange, exchange.masked(passed))
+def answer_block(
+    exchange: "Exchange", head: ResponseHead | Answer, *, decoded: bool, retyped: bytes = b""
+) -> bytes:
+    """The header lines of an answer that comes from an upstream.
+
+    `decoded`: its compression was undone. `retyped`: the lines in place of its content-type, if it got another form.
+    """
+    if decoded or retyped or isinstance(head, Answer):
+        passed = _passed(head.headers, own=exchange.own_credential, decoded=decoded, retyped=bool(retyped))
+        return gateway_block(exchange, retyped + exchange.masked(passed))
     derived = head.memo or derive(head, own=exchange.own_credential, masked=exchange.masked)
     return gateway_block(exchange, derived.passed)
 
@@ -113,8 +119,10 @@ def naming_lines(model: str, backend: str | None, attempts: int) -> bytes:
     return lines
 
 
-def _passed(headers: Headers, *, own: bool, decoded: bool) -> bytes:
+def _passed(headers: Headers, *, own: bool, decoded: bool, retyped: bool = False) -> bytes:
     dropped = _DROPPED_OF_OURS if own else _DROPPED
+    if retyped:
+        dropped = dropped | _TYPE
     if decoded:
         dropped = dropped | _ENCODING
     named = [value for name, value in headers if name == b"connection"]

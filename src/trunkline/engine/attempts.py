@@ -16,6 +16,7 @@ from msgspec import structs
 from trunkline.engine.deadlines import NEVER
 from trunkline.engine.failover import Failover, Fields
 from trunkline.engine.patience import first_token
+from trunkline.engine.receiving import Receiving
 from trunkline.engine.recording import attempt_record
 from trunkline.engine.relay import Relay
 from trunkline.engine.shaping import form_for, shape
@@ -237,7 +238,7 @@ class Attempts:
         except Exception:
             connection.abort()  # it is nobody's yet
             raise
-        self._relay = relay = Relay(self, connection)  # type: ignore[arg-type] # exchange.py completes it
+        self._relay = relay = Receiving(self, connection)  # type: ignore[arg-type] # exchange.py completes it
         no_body = call.method == b"HEAD"
         if upload is None:
             connection.send(head, body, relay, no_body=no_body)

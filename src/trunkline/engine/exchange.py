@@ -8,6 +8,7 @@ the stream is gone on with by another answer or ends with an in-band error, and 
 that its framing asks for.
 """
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from trunkline.engine.ending import error_answer
 from trunkline.engine.origin import Origin, origin_of
 from trunkline.engine.patience import idle
 from trunkline.engine.recording import attempt_record, usage_record
-from trunkline.engine.relay import Relay
+from trunkline.engine.relay import EVENTS_TYPE, Relay
 from trunkline.engine.sink import Sink
 from trunkline.engine.splicing import Splicing, could_splice
 from trunkline.engine.succession import Succession
@@ -25,6 +26,8 @@ from trunkline.engine.upload import Upload
 from trunkline.errors import CLIENT_GONE, FIRST_TOKEN_TIMEOUT, INTERNAL, SHUTTING_DOWN, TOTAL_TIMEOUT, Fault
 from trunkline.policy.record import UsageRecord
 from trunkline.routing.needs import Needs
+from trunkline.streams.answer import AS_IT_IS, AnswerSettings
+from trunkline.streams.rewrite import OBJECTS, Rewriter
 from trunkline.wire.error_body import sse_error
 from trunkline.wire.sse import comment
 from trunkline.wire.values import SSE_SURFACES, Call
@@ -34,10 +37,7 @@ if TYPE_CHECKING:
     from trunkline.engine.runtime import Runtime
 
 KEEP_ALIVE = comment(b"keep-alive")
-_SSE_HEAD = (
-    b"content-type: text/event-stream; charset=utf-8\r\n"
-    b"cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
-)
+_ONLY_THOUGHTS = b"x-trunkline-note: only-thoughts\r\n"
 SMALL_BODY = 4096
 """Bytes of a request body that may stay until the call is recorded, a moment later."""
 
@@ -54,6 +54,7 @@ class Exchange(Succession):
     _bytes_out = 0
     _fault: Fault | None = None
     _hold_at = NEVER
+    _rewriter: Rewriter | None = None
 
     def __init__(
         self, runtime: "Runtime", call: Call, sink: Sink, choice: "Choice", needs: Needs | None = None
@@ -104,6 +105,30 @@ class Exchange(Succession):
         """Whether the present backend gets the gateway's credential, not the client's."""
         return self._upstream.own_credential
 
+    @property
+    def streams(self) -> bool:
+        """Whether the present backend was asked for a stream."""
+        return self.call.stream
+
+    @property
+    def answer(self) -> AnswerSettings:
+        """What is to be done with the present backend's answer."""
+        return AS_IT_IS
+
+    def rewriter(self, *, folds: bool) -> Rewriter | None:
+        """What a stream goes through on its way to the client: one for all streams that an answer is joined of."""
+        call = self.call
+        if call.surface in OBJECTS and not (self.committed and self._rewriter is not None):
+            self._rewriter = Rewriter(
+                call.surface,
+                self.answer,
+                include_usage=call.include_usage or folds,
+                request_id=call.request_id.decode(),
+                created=int(time.time()),
+                asked=call.model,
+            )
+        return self._rewriter
+
     def masked(self, body: bytes) -> bytes:
         """An upstream's error body without the credential it got: some quote the key that they refuse."""
         return self._upstream.mask(body)
@@ -115,7 +140,7 @@ class Exchange(Succession):
 
     def _leave(self, relay: Relay | None) -> None:
         if relay is not None and self.committed:
-            self._bytes_out += relay.forwarded
+            self._bytes_out += relay.passed
         self._relay = None
 
     # the answer; called by the relay
@@ -125,8 +150,8 @@ class Exchange(Succession):
         self.committed = True
         if self._trial is not None:
             self._trial.committed(self.events_asked, self._runtime.clock.now)
-        self._in_events = relay.is_event_stream
-        if self._in_events and self.events_asked and could_splice(self.call, self._upstream):
+        self._in_events = relay.is_event_stream or bool(relay.retyped)
+        if relay.is_event_stream and self.events_asked and could_splice(self.call, self._upstream):
             self._splicing = Splicing()
             relay.transcript = self._splicing.transcript
         else:
@@ -137,7 +162,8 @@ class Exchange(Succession):
             self._head_at = self._runtime.clock.read()
             assert relay.head is not None
             self._status = relay.status
-            self._sink.head(relay.status, answer_block(self, relay.head, decoded=relay.decoded), length)
+            block = answer_block(self, relay.head, decoded=relay.decoded, retyped=relay.retyped)
+            self._sink.head(relay.status, block, length)
         if not self._sink.writable:  # an earlier answer on the same connection has not been read yet
             relay.pause(True)
 
@@ -179,7 +205,9 @@ class Exchange(Succession):
             self._free_place()
         elif self._target.noted:
             self._went_well()
-        block = answer_block(self, head, decoded=relay.decoded)
+        block = answer_block(self, head, decoded=relay.decoded, retyped=relay.retyped)
+        if relay.only_thoughts:
+            block += _ONLY_THOUGHTS
         if not body and self.call.method == b"HEAD" and status not in (204, 304):
             named = head.fields.get(b"content-length", b"")
             sink.head(status, block, int(named) if named.isdigit() and len(named) < 19 else None)
@@ -315,7 +343,7 @@ class Exchange(Succession):
             self._head_sent = True
             self._head_at = now
             self._status = 200
-            self._sink.head(200, _SSE_HEAD + gateway_block(self, answered=False))
+            self._sink.head(200, EVENTS_TYPE + gateway_block(self, answered=False))
         self._sink.data(KEEP_ALIVE)
 
     # the end
@@ -346,6 +374,8 @@ class Exchange(Succession):
             sink.respond(self._status, block, body)
             sink.done()
         elif self._may_say_error():
+            if self._rewriter is not None and self.committed and (held := self._rewriter.release()):
+                self.send(held)
             self.send(self._said or sse_error(fault, self.call.surface, self.call.request_id.decode()))
             sink.end()
             sink.done()

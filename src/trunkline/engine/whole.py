@@ -18,7 +18,7 @@ from trunkline.wire.retry_after import parse_retry_after
 from trunkline.wire.values import SSE_SURFACES, UNLISTED
 
 if TYPE_CHECKING:
-    from trunkline.engine.relay import Owner
+    from trunkline.engine.owner import Owner
 
 _NOTHING = msgspec.Raw()
 _NULL = 4  # bytes of the longest JSON value that is no usage

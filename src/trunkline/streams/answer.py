@@ -24,3 +24,6 @@ class AnswerSettings(msgspec.Struct, frozen=True, gc=False):
     think: ThinkSettings | None = None
     reasoning: Reasoning = "keep"
     model: str = ""
+
+
+AS_IT_IS = AnswerSettings()

@@ -3,9 +3,10 @@
 Owns cutting the stream into events, what goes on of them, and the verdict at the end. Does not own what the events of
 a surface mean (chat.py, typed.py), nor when bytes are sent or held (engine/relay.py).
 
-Each data event is decoded once. Whole events are given back as the upstream's own bytes; only a malformed event and
-a usage chunk that nobody asked for are left out. An event over the splitter's limit passes undecoded and counts as
-content, unless it is nothing but a comment so far; of its type no more is known than its first bytes say.
+Each data event is decoded once. Whole events are given back as the upstream's own bytes, or as the rewriter of their
+surface wants them (rewrite.py); only a malformed event is left out. An event over the splitter's limit passes
+undecoded and counts as content, unless it is nothing but a comment so far; of its type no more is known than its
+first bytes say.
 Completeness rules: DESIGN section 3.
 """
 
@@ -34,12 +35,15 @@ class StreamInspector:
 
     __slots__ = (
         "_done", "_earlier", "_half_ended", "_inside", "_skips", "_spares", "_splitter", "content", "events", "fault",
-        "include_usage", "malformed", "said", "terminal", "usage",
+        "malformed", "said", "terminal", "text_bytes", "usage", "way",
     )  # fmt: skip
 
-    def __init__(self, include_usage: bool = True) -> None:
+    def __init__(self) -> None:
         self._splitter = EventSplitter()
-        self.include_usage = include_usage
+        self.text_bytes = 0
+        """Of the answer and its thoughts, where the surface is read that far."""
+        self.way: tuple[bytes, ...] | None = None
+        """How what `repeats` goes on: None as it is, () not at all, else its text between these two."""
         self.content = False
         self.terminal = False
         self.events: int = 0
@@ -101,12 +105,12 @@ class StreamInspector:
                 self.events += 1
                 if event.event == b"error":
                     self.fault = stream_fault(event.data)
-                goes_on = self.fault is None and self._inspect(event)
+                goes_on = self._inspect(event, raw) if self.fault is None else b""
                 if self.fault is not None:
                     self.said = raw
                     break
                 if goes_on and (not self._spares or self.content or self._needed(event)):
-                    out.append(raw)
+                    out.append(goes_on)
                 if self._done:
                     self._half_ended = raw.endswith(b"\r")
                     self._splitter.flush()  # what else was read is no event that was cut
@@ -140,10 +144,10 @@ class StreamInspector:
             return Fault(CUT, "the upstream closed the connection in the middle of its stream")
         return None
 
-    def _inspect(self, event: Event) -> bool:
-        """Read one event. False: it is not given back."""
+    def _inspect(self, event: Event, raw: bytes) -> bytes:
+        """Read one event; give what goes on of it. `raw`: the whole of it."""
         self.content = True
-        return True
+        return raw
 
     def _needed(self, event: Event) -> bool:
         """Whether an event before content is more than a sign of life."""

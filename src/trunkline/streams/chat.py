@@ -1,7 +1,8 @@
 """The streams of chat/completions and completions.
 
 Owns what their chunks say: where content begins, when an answer is complete, what was used; and the short way, which
-tells without a decode that a chunk says nothing new. Does not own what all streams have in common (base.py).
+tells without a decode that a chunk says nothing new. Does not own what all streams have in common (base.py), nor what
+the client gets of a chunk (rewrite.py).
 """
 
 import re
@@ -10,8 +11,9 @@ from collections.abc import Callable
 import msgspec
 
 from trunkline.streams.base import StreamInspector, is_utf8, stream_fault
+from trunkline.streams.rewrite import Rewriter
 from trunkline.wire.chunked import SIZE_LINES
-from trunkline.wire.openai import ABSENT, Choice, Chunk, decode_chunk, present
+from trunkline.wire.openai import ABSENT, Choice, Chunk, Delta, decode_chunk, present
 from trunkline.wire.sse import Event
 
 _DONE = b"[DONE]"
@@ -19,7 +21,8 @@ MAX_CHOICES = 1024
 """Choices of one answer; eight times what OpenAI lets anybody ask for. Each index is remembered."""
 _MAX_LESSONS = 16
 """Frames in a row that are learned for nothing: one with a random field in each event would never pay it back."""
-_NOT_PLAIN = re.compile(rb"[\"\\\x00-\x1f]").search
+_PLAIN = rb"[^\"\\\x00-\x1f%b]*+"  # but for the first bytes of what may be a tag
+_TEXT_KEYS = (b'"content":', b'"reasoning_content":', b'"reasoning":')
 
 
 class ChatInspector(StreamInspector):
@@ -30,13 +33,21 @@ class ChatInspector(StreamInspector):
 
     The events of a running stream differ in their text alone. So what stands around the text is learned from an event
     that was decoded (`frame`), and an event that has the same frame around plain text needs no decode (`repeats`):
-    it is JSON because the first was, and says nothing new because the text is all that differs.
+    it is JSON because the first was, and says nothing new because the text is all that differs. What the client gets
+    of it differs from what it got of the first in the text alone, as long as the choice is in the same `condition`.
     """
 
-    __slots__ = ("_learned", "_lessons", "_open", "_seen", "_tail", "frame", "keep", "keep_odd")
+    __slots__ = (
+        "_condition", "_learned", "_lessons", "_of", "_open", "_plain", "_rewriter", "_seen", "_tail", "frame", "keep",
+        "keep_odd",
+    )  # fmt: skip
 
-    def __init__(self, include_usage: bool = True) -> None:
-        super().__init__(include_usage)
+    def __init__(self) -> None:
+        super().__init__()
+        self._rewriter: Rewriter | None = None
+        self._condition = 0  # of the choice that was learned from
+        self._of: int | None = 0  # which is this one
+        self._plain = re.compile(_PLAIN % b"").fullmatch
         self._seen: set[int | None] = set()
         self._open: set[int | None] = set()
         self._lessons = 0
@@ -68,15 +79,23 @@ class ChatInspector(StreamInspector):
             and data.startswith(before, start)
             and data.endswith(after)
             and size >= start + around
-            and _NOT_PLAIN(data, start + len(before), size - len(after)) is None
+            and self._plain(data, start + len(before), size - len(after)) is not None
             and (data.isascii() or is_utf8(data))
         ):
             # This frame has paid for its lesson: `created` may change every second for hours.
             self._lessons = 0
+            self.text_bytes += size - start - around
             if self.keep is not None:
                 self.keep(data[start + len(before) : size - len(after)])
             return True
         return False
+
+    def taken(self, data: bytes) -> bytes:
+        """The text of a chunk that repeats."""
+        assert self.frame is not None
+        before, after, _ = self.frame
+        size = len(data)
+        return data[len(SIZE_LINES[size]) + len(before) : size - len(after)]
 
     def feed(self, data: bytes) -> bytes:
         """As in the base class; one whole one-line event, the common case, takes a short way."""
@@ -91,44 +110,55 @@ class ChatInspector(StreamInspector):
             and len(data) <= 65536
         ):
             self.events += 1
-            out = data if self._chunk(data[6:-2], data) else b""
+            out = self._chunk(data[6:-2], data, whole=True)
             if self.fault is not None:
                 self.said, out = data, b""
         else:
             out = super().feed(data)
             # What was learned still holds, but only from where an event begins.
             self.frame = None if self._splitter.mid_event else self._learned
+        if self._learned is not None and self._rewriter is not None and self._changed(self._rewriter):
+            self._learned = self.frame = None
         if self.fault is not None or self._done:
             self.frame = None  # nothing follows
         return out
 
-    def _inspect(self, event: Event) -> bool:
+    def rewrite(self, rewriter: Rewriter, held: bytes) -> bytes:
+        """From now on the events of chunks go through `rewriter`, beginning with those that were given back before."""
+        self._rewriter = rewriter
+        self._learned = self.frame = None
+        return rewriter.feed(held)
+
+    def _changed(self, rewriter: Rewriter) -> bool:
+        return rewriter.condition(self._of) != self._condition
+
+    def _inspect(self, event: Event, raw: bytes) -> bytes:
         if event.data == _DONE:
             self._done = self.terminal = True
-            return True
-        return self._chunk(event.data, b"")
+            return raw if self._rewriter is None else self._rewriter.done(raw)
+        return self._chunk(event.data, raw)
 
     def _needed(self, event: Event) -> bool:
         # The role came first; what else says nothing is a server that lives: empty deltas while it thinks, or waits.
         return event.data == _DONE
 
-    def _chunk(self, payload: bytes, event: bytes) -> bool:
-        """Read one chunk; `event`: the whole event around it, if it may be learned from."""
+    def _chunk(self, payload: bytes, raw: bytes, *, whole: bool = False) -> bytes:
+        """Read one chunk, give what goes on of it. `raw`: the event around it; `whole`: it may be learned from."""
         try:
             chunk = decode_chunk(payload)
         except (msgspec.ValidationError, UnicodeError, RecursionError):
             if self.keep_odd is not None:
                 self.keep_odd(payload)
-            return self._odd_shape(payload)
+            return raw if self._odd_shape(payload) else b""
         except msgspec.DecodeError:
             self.malformed += 1
-            return False
+            return b""
         if not payload.isascii() and not is_utf8(payload):  # the decoder does not look into what it skips
             self.malformed += 1
-            return False
+            return b""
         if chunk.error or chunk.object == "error":
             self.fault = stream_fault(payload)
-            return True
+            return raw
         choices = chunk.choices
         if chunk.timings is not ABSENT:
             if self.usage is self._earlier:  # no better report came yet
@@ -136,33 +166,53 @@ class ChatInspector(StreamInspector):
             self._earlier = chunk.timings
         if chunk.usage is not ABSENT and present(chunk.usage):
             self.usage = chunk.usage
-            if choices is not None and not choices and not self.include_usage:
-                return False
+        learns: str | None = None
         for choice in choices or ():
             index = choice.index
             if index not in self._seen:
                 if len(self._seen) == MAX_CHOICES:
                     self.malformed += 1
-                    return False
+                    return b""
                 self._seen.add(index)
                 self._open.add(index)
                 self.terminal = False
+            delta = choice.delta
+            if delta is not None:
+                self._count(delta)
             if choice.finish_reason:  # some write "" where there is none yet
                 self._open.discard(index)
                 self.content = True
                 self.terminal = not self._open
-            elif (delta := choice.delta) is not None:
+            elif delta is not None:
                 if not self.content:
                     self.content = delta.has_content()
-                if event and self._lessons < _MAX_LESSONS and type(delta.content) is str:
+                if whole and self._lessons < _MAX_LESSONS and type(delta.content) is str:
                     learned = self._learned
-                    if learned is None or not (event.startswith(learned[0]) and event.endswith(self._tail)):
-                        self._learn(event, delta.content.encode(), chunk)
+                    if learned is None or not (raw.startswith(learned[0]) and raw.endswith(self._tail)):
+                        learns = delta.content
             elif choice.text:
                 self.content = True
+                self.text_bytes += len(choice.text)
         if self.keep_odd is not None:
             self._keep(choices, payload)
-        return True
+        rewriter = self._rewriter
+        if rewriter is None:
+            return raw
+        if learns is None:
+            return rewriter.chunk(chunk, payload, raw)
+        assert choices is not None
+        self._of = choices[0].index
+        self._condition = rewriter.condition(self._of)
+        out = rewriter.chunk(chunk, payload, raw)
+        if self._condition and not self._changed(rewriter):
+            self._learn(raw, out, learns.encode(), chunk)
+        return out
+
+    def _count(self, delta: Delta) -> None:
+        """Add up what a delta says."""
+        for text in (delta.content, delta.reasoning_content or delta.reasoning, delta.refusal):
+            if type(text) is str:
+                self.text_bytes += len(text)
 
     def _oversize(self, beginning: bytes) -> None:
         if self.keep_odd is not None:
@@ -184,21 +234,16 @@ class ChatInspector(StreamInspector):
                 return
         self.keep_odd(payload)
 
-    def _learn(self, event: bytes, text: bytes, chunk: Chunk) -> None:
-        """Keep what stands around the text, if an event with another text there says nothing else that is new."""
+    def _learn(self, event: bytes, out: bytes, text: bytes, chunk: Chunk) -> None:
+        """Keep what stands around the text, if an event with another text there says nothing else that is new.
+
+        `out`: what the client gets of the event.
+        """
         self._lessons += 1
-        start = event.find(b'"content":"') + 11
-        if start == 10:
-            start = event.find(b'"content": "') + 12  # as Python's json writes it
-        end = start + len(text)
+        assert self._rewriter is not None
+        around = _around(event, text, _TEXT_KEYS[:1])
         if (
-            # Where the text needs escapes, or the key stands for something else too, it is not plain what is text.
-            (
-                start > 11
-                and text
-                and event[start : end + 1] == text + b'"'
-                and event.count(b'"content":') == 1
-            )
+            around is not None
             # Counts and other choices say something each time.
             and (chunk.choices is not None and len(chunk.choices) == 1)
             and chunk.timings is ABSENT
@@ -207,9 +252,15 @@ class ChatInspector(StreamInspector):
             and (delta := chunk.choices[0].delta) is not None
             and not (delta.reasoning_content or delta.reasoning or delta.refusal)
         ):
-            self._tail = event[end:]
-            before, after = event[:start], self._tail + b"\r\n"
+            way = None if out is event else () if not out else _around(out, text, _TEXT_KEYS)
+            if way is None and out is not event:
+                return
+            self.way = way
+            self._tail = around[1]
+            before, after = around[0], self._tail + b"\r\n"
             self._learned = self.frame = (before, after, len(before) + len(after))
+            firsts = {mark.encode()[:1] for mark in self._rewriter.marks(self._of)}
+            self._plain = re.compile(_PLAIN % b"".join(map(re.escape, sorted(firsts)))).fullmatch
 
     def _told(self) -> int:
         return self.events - self._done
@@ -221,3 +272,20 @@ class ChatInspector(StreamInspector):
 
     def _finished(self) -> bool:
         return self.terminal
+
+
+def _around(event: bytes, text: bytes, keys: tuple[bytes, ...]) -> tuple[bytes, bytes] | None:
+    """What stands before and behind a text that is the value of one of the keys; None if it is not plain what is text.
+
+    It is not where the text needs escapes, and where the key stands for something else too.
+    """
+    if not text:
+        return None
+    for key in keys:
+        start = event.find(key + b'"') + len(key) + 1
+        if start == len(key):
+            start = event.find(key + b' "') + len(key) + 2  # as Python's json writes it
+        end = start + len(text)
+        if start > len(key) + 1 and event[start : end + 1] == text + b'"' and event.count(key) == 1:
+            return event[:start], event[end:]
+    return None

@@ -10,11 +10,11 @@ not ten times that, and what cannot be spliced anyway (a tool call, several choi
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
-from trunkline.wire.openai import Delta
+from trunkline.wire.openai import Delta, decode_chunk
 from trunkline.wire.sse import EventSplitter, Fragment, parse_event
 
 MAX_CHARACTERS = 8000
@@ -44,28 +44,6 @@ class Had(msgspec.Struct, frozen=True, gc=False):
     role: bool
     texts: dict[str, str]
     pieces: int
-
-
-class _Delta(Delta, gc=False):
-    role: Any = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    index: int | None = 0
-    delta: _Delta | None = None
-    finish_reason: Any = None
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-    error: Any = None
-    object: Any = None
-    id: msgspec.Raw = msgspec.Raw()
-    created: msgspec.Raw = msgspec.Raw()
-    model: msgspec.Raw = msgspec.Raw()
-
-
-_decode = msgspec.json.Decoder(_Chunk).decode
 
 
 class Transcript:
@@ -158,7 +136,7 @@ class Transcript:
             self.unfit = "the answer was whole"
             return
         try:
-            chunk = _decode(payload)
+            chunk = decode_chunk(payload)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             self.unfit = "an event was not like those of a chat"
             return

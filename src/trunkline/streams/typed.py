@@ -28,24 +28,24 @@ class _TypedInspector(StreamInspector):
     _SIGN_OF_LIFE = ""
     """The type that says nothing else."""
 
-    def _inspect(self, event: Event) -> bool:
+    def _inspect(self, event: Event, raw: bytes) -> bytes:
         payload = event.data
         if payload == _DONE:
-            return True
+            return raw
         try:
             value = decode_typed_event(payload)
         except msgspec.ValidationError:
-            return self._odd_shape(payload)
+            return raw if self._odd_shape(payload) else b""
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             self.malformed += 1
-            return False
+            return b""
         if not payload.isascii() and not is_utf8(payload):
             self.malformed += 1
-            return False
+            return b""
         kind = value.type
         if kind == "error" or (not kind and value.error) or (kind == "response.failed" and not self.content):
             self.fault = stream_fault(payload)
-            return True
+            return raw
         if isinstance(value.message, Message) and present(value.message.usage):
             self.usage = self._earlier = value.message.usage
         elif isinstance(value.response, Response) and present(value.response.usage):
@@ -56,7 +56,7 @@ class _TypedInspector(StreamInspector):
             self.terminal = self.content = True
         elif kind not in self._PRELUDE:
             self.content = True
-        return True
+        return raw
 
     def _needed(self, event: Event) -> bool:
         return event.data == _DONE or decode_typed_event(event.data).type != self._SIGN_OF_LIFE

@@ -15,6 +15,7 @@ ABSENT = msgspec.Raw()
 class Delta(msgspec.Struct, gc=False):
     """What one chunk adds to one choice. Every field but the role carries content (DESIGN section 3)."""
 
+    role: Any = None
     content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
@@ -53,6 +54,9 @@ class Choice(msgspec.Struct, gc=False):
 class Chunk(msgspec.Struct, gc=False):
     """A data event of chat/completions or completions. `object` is "error" in the flat error form."""
 
+    id: msgspec.Raw = ABSENT
+    created: msgspec.Raw = ABSENT
+    model: msgspec.Raw = ABSENT
     choices: list[Choice] | None = None
     usage: msgspec.Raw = ABSENT
     timings: msgspec.Raw = ABSENT

@@ -4,9 +4,11 @@ import copy
 import json
 from typing import Any
 
+from trunkline.streams.answer import AS_IT_IS, AnswerSettings
 from trunkline.streams.base import StreamInspector
 from trunkline.streams.chat import ChatInspector
 from trunkline.streams.inspect import INSPECTORS
+from trunkline.streams.rewrite import Rewriter
 from trunkline.streams.typed import MessagesInspector
 
 
@@ -17,7 +19,9 @@ def event(value: Any, name: bytes = b"") -> bytes:
 
 def delta(finish: Any = None, index: int = 0, **fields: Any) -> bytes:
     choice = {"index": index, "delta": fields, "finish_reason": finish}
-    return event({"id": "c", "object": "chat.completion.chunk", "choices": [choice]})
+    return event(
+        {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+    )
 
 
 def typed(kind: str, **fields: Any) -> bytes:
@@ -28,13 +32,15 @@ USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
 ROLE = delta(role="assistant", content="")
 WORD = delta(content="word")
 STOP = delta("stop")
-USED = event({"choices": [], "usage": USAGE})
+USED = event(
+    {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [], "usage": USAGE}
+)
 DONE = event(b"[DONE]")
 COMMENT = b": keep-alive\n\n"
 
 
-def read(surface: str, *chunks: bytes, include_usage: bool = True) -> tuple[bytes, StreamInspector]:
-    inspector = INSPECTORS.get(surface, StreamInspector)(include_usage)
+def read(surface: str, *chunks: bytes) -> tuple[bytes, StreamInspector]:
+    inspector = INSPECTORS.get(surface, StreamInspector)()
     return b"".join([inspector.feed(chunk) for chunk in chunks]), inspector
 
 
@@ -142,8 +148,21 @@ def framed(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def learned(*before: bytes) -> ChatInspector:
+def rewriter(
+    settings: AnswerSettings = AS_IT_IS, surface: str = "chat", *, include_usage: bool = True
+) -> Rewriter:
+    return Rewriter(surface, settings, include_usage=include_usage, request_id="r1", created=1, asked="asked")
+
+
+def relayed() -> ChatInspector:
+    """One whose stream is on its way to a client."""
     inspector = ChatInspector()
+    inspector.rewrite(rewriter(), b"")
+    return inspector
+
+
+def learned(*before: bytes) -> ChatInspector:
+    inspector = relayed()
     for chunk in (*before, WORD):
         inspector.feed(chunk)
     return inspector

@@ -37,7 +37,7 @@ class _Watch(Receiver):
         self.ended: asyncio.Future[Fault | None] = asyncio.get_running_loop().create_future()
         self.head: ResponseHead | None = None
         self.body = bytearray()
-        self.inspector = ChatInspector(include_usage=False)
+        self.inspector = ChatInspector()
         self.is_stream = False
         self.first = 0.0
         self.framed = True

@@ -1,0 +1,151 @@
+"""Where the thoughts of one choice go: those in its text, and those that have a field of their own.
+
+Owns sorting one delta (or one whole message, which is all deltas in one) into answer and thoughts. Does not own tags
+(think.py), nor the events and bodies around it (rewrite.py, whole.py).
+
+Thoughts are taken out of `content`, joined to those of `reasoning_content` or `reasoning`, and put where
+`AnswerSettings.reasoning` wants them. Thoughts that are parts of a list (Mistral) count as in the text.
+"""
+
+from typing import Any, cast
+
+from trunkline.streams.answer import AnswerSettings
+from trunkline.streams.think import ThinkFilter, ThinkSettings
+from trunkline.wire.openai import Delta
+
+FIELDS = ("reasoning_content", "reasoning")
+"""Where thoughts come as text: DeepSeek, vLLM, SGLang; OpenRouter, Ollama."""
+_DETAILS = "reasoning_details"  # OpenRouter: the same once more, in parts
+
+
+class Thoughts:
+    """The thoughts of one choice, in the order of its deltas."""
+
+    __slots__ = ("_splits", "_tags", "_where", "_wrapping", "filter")
+
+    def __init__(self, settings: AnswerSettings) -> None:
+        think = settings.think
+        filters = think is not None and think.mode != "keep"
+        self.filter = ThinkFilter.of(think) if think is not None and filters else None
+        self._splits = not filters or (think is not None and think.mode == "split")
+        self._where = settings.reasoning
+        self._tags = (think or ThinkSettings()).tags[0]
+        self._wrapping = False
+
+    def __repr__(self) -> str:
+        return f"<Thoughts {self.filter!r} to {self._where}{', wrapping' if self._wrapping else ''}>"
+
+    @property
+    def condition(self) -> int:
+        """A number: while it is the same and above 0, text without one of `marks` fares in the same way."""
+        if self._wrapping:
+            return 0
+        thinks = self.filter
+        if thinks is None or thinks.outside:
+            return 1
+        return 2 if thinks.inside else 0
+
+    @property
+    def marks(self) -> str:
+        """Characters that may begin a tag."""
+        return "" if self.filter is None else self.filter.marks
+
+    @property
+    def only(self) -> bool:
+        """Whether there were thoughts and no answer."""
+        return self.filter is not None and self.filter.any_thoughts and not self.filter.any_answer
+
+    def sort(self, delta: Delta, *, last: bool) -> dict[str, Any]:
+        """The changes of a delta: new values by key, None for keys that go. `last`: nothing follows."""
+        edits: dict[str, Any] = {}
+        content, thoughts = self._filtered(delta.content, last=last)
+        own = next((text for key in FIELDS if isinstance(text := getattr(delta, key), str) and text), "")
+        where = self._where
+        if where == "keep":
+            if thoughts:
+                key = FIELDS[1] if own and own == delta.reasoning else FIELDS[0]
+                edits[key] = own + thoughts
+        else:
+            for key in (*FIELDS, _DETAILS):
+                if (
+                    key != where
+                    and getattr(delta, key) is not None
+                    and (key != _DETAILS or where not in FIELDS)
+                ):
+                    edits[key] = None
+            thoughts = own + thoughts
+            if where in FIELDS and thoughts and getattr(delta, where) != thoughts:
+                edits[where] = thoughts
+            elif where == "wrap":
+                content = self._wrapped(content, thoughts, last=last or bool(delta.tool_calls))
+        if content != delta.content:
+            edits["content"] = content
+        return edits
+
+    def _filtered(self, content: Any, *, last: bool) -> tuple[Any, str]:
+        """The answer in some content, and the thoughts in it that are to be placed."""
+        thinks = self.filter
+        thoughts = ""
+        if isinstance(content, list):
+            content, thoughts = self._parts(cast("list[Any]", content))
+        elif thinks is not None and isinstance(content, str) and content:
+            content, thoughts = thinks.feed(content)
+        if thinks is not None and last:
+            rest, taken = thinks.flush()
+            thoughts += taken
+            if rest:
+                content = _joined(content, rest)
+            elif not content and self.only:
+                content = ""  # said plainly: there is no answer
+        return content, thoughts if self._splits else ""
+
+    def _parts(self, parts: list[Any]) -> tuple[list[Any], str]:
+        kept: list[Any] = []
+        thoughts = ""
+        for part in parts:
+            fields = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
+            text = fields.get("text")
+            if fields.get("type") == "thinking":
+                thoughts += _text_of(fields.get("thinking"))
+            elif self.filter is not None and isinstance(text, str) and text:
+                answer, taken = self.filter.feed(text)
+                thoughts += taken
+                if answer:
+                    kept.append(fields | {"text": answer})
+            else:
+                kept.append(part)
+        return kept, thoughts
+
+    def _wrapped(self, content: Any, thoughts: str, *, last: bool) -> Any:
+        """Content with the thoughts in tags before it."""
+        start, end = self._tags[0], self._tags[1]
+        before = ""
+        if thoughts:
+            before = thoughts if self._wrapping else start + thoughts
+            self._wrapping = True
+        if self._wrapping and (content or last):
+            before += end
+            self._wrapping = False
+        return _joined(before, content) if before else content
+
+
+def _joined(before: Any, after: Any) -> Any:
+    """Two contents, each text, parts or nothing, as one."""
+    if not before or not after:
+        return before or after
+    if isinstance(before, str) and isinstance(after, str):
+        return before + after
+    first, second = (
+        [{"type": "text", "text": one}] if isinstance(one, str) else one for one in (before, after)
+    )
+    return first + second
+
+
+def _text_of(value: Any) -> str:
+    """The text of a part that is a thought: text, or parts of text again."""
+    if isinstance(value, str):
+        return value
+    parts = cast("list[Any]", value) if isinstance(value, list) else []
+    return "".join(
+        _text_of(cast("dict[str, Any]", part).get("text")) for part in parts if isinstance(part, dict)
+    )

@@ -1,0 +1,66 @@
+"""A whole JSON answer as the operator wants it.
+
+Owns the thoughts in its choices and the name of its model. Does not own streams (rewrite.py) nor whether the answer is
+one (engine/whole.py). What is not changed survives byte for byte, in its order.
+"""
+
+from typing import Any
+
+import msgspec
+
+from trunkline.streams.answer import AnswerSettings
+from trunkline.streams.thoughts import Thoughts
+from trunkline.wire.openai import ABSENT, Delta, present
+
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_choices = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_decode_message = msgspec.json.Decoder(Delta).decode
+_decode_text: Any = msgspec.json.Decoder(Any).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def rewrite_whole(body: bytes, surface: str, settings: AnswerSettings) -> tuple[bytes, bool]:
+    """The body as it should be, and whether a choice of it had thoughts and no answer.
+
+    What is no answer of chat/completions or completions keeps its thoughts; what is no JSON object is not touched.
+    """
+    try:
+        fields = _decode_object(body)
+        only = False
+        changed = bool(settings.model) and "model" in fields
+        if changed:
+            fields["model"] = msgspec.Raw(_encode(settings.model))
+        thinks = settings.think is not None and settings.think.mode != "keep"
+        if surface in ("chat", "completions") and (thinks or settings.reasoning != "keep"):
+            choices = _decode_choices(fields["choices"]) if present(fields.get("choices", ABSENT)) else []
+            for choice in choices:
+                edited, only_thoughts = _edit(choice, Thoughts(settings), chat=surface == "chat")
+                changed = changed or edited
+                only = only or only_thoughts
+            if choices:
+                fields["choices"] = msgspec.Raw(_encode(choices))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return body, False
+    return (_encode(fields) if changed else body), only
+
+
+def _edit(choice: dict[str, msgspec.Raw], thoughts: Thoughts, *, chat: bool) -> tuple[bool, bool]:
+    """Sort one choice; gives whether it changed and whether it had thoughts only."""
+    if not chat:
+        text = _decode_text(choice["text"]) if "text" in choice else None
+        edits = thoughts.sort(Delta(content=text), last=True)
+        if "content" in edits:
+            choice["text"] = msgspec.Raw(_encode(edits["content"] or ""))
+        return "content" in edits, thoughts.only
+    if not present(choice.get("message", ABSENT)):
+        return False, False
+    message = _decode_object(choice["message"])
+    edits = thoughts.sort(_decode_message(choice["message"]), last=True)
+    for key, value in edits.items():
+        if value is None:
+            message.pop(key, None)
+        else:
+            message[key] = msgspec.Raw(_encode(value))
+    if edits:
+        choice["message"] = msgspec.Raw(_encode(message))
+    return bool(edits), thoughts.only and not present(message.get("tool_calls", ABSENT))
