@@ -9,6 +9,7 @@ import click
 from trunkline import __version__
 from trunkline.cli.check import check
 from trunkline.cli.config import config
+from trunkline.cli.count import count
 from trunkline.cli.doctor import doctor
 from trunkline.cli.explain import explain
 from trunkline.cli.providers import providers
@@ -51,7 +52,7 @@ def demo(port: int) -> None:
     sys.exit(run(port))
 
 
-for verb in (serve, check, doctor, explain, sim, demo, providers, config):
+for verb in (serve, check, doctor, explain, sim, demo, providers, count, config):
     # In full: left to itself, click cuts what it lists to one line.
     verb.short_help = verb.help
     app.add_command(verb)

@@ -73,6 +73,7 @@ def test_help_lists_the_verbs_in_their_order_and_in_full(capsys: pytest.CaptureF
         "sim Run an OpenAI-compatible upstream with deterministic answers and faults on request. "
         "demo Run a small real model with the gateway in front (downloads 130 MB once). "
         "providers List the providers: what they are called, where they are, which variable holds their key. "
+        "count Count the tokens of a text, or of a request's prompt; without FILE of what is typed or piped in. "
         "config About configuration files."
     )
 
@@ -85,7 +86,7 @@ def test_a_wrong_command_line_ends_with_2(arguments: list[str], capsys: pytest.C
     assert "Error: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["serve", "check", "doctor", "config", "sim", "demo", "providers"])
+@pytest.mark.parametrize("verb", ["serve", "check", "doctor", "config", "sim", "demo", "providers", "count"])
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(verb, "--help") == 0
     assert "Usage: trunkline" in capsys.readouterr().out
