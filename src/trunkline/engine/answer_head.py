@@ -14,7 +14,7 @@ from trunkline.errors import Answer
 from trunkline.wire.head import Headers, ResponseHead, hop_by_hop
 
 if TYPE_CHECKING:
-    from trunkline.engine.exchange import Exchange
+    from trunkline.engine.delivery import Delivery
 
 _DROPPED = frozenset(
     (
@@ -82,7 +82,7 @@ def derive(head: ResponseHead, *, own: bool, masked: Callable[[bytes], bytes]) -
 
 
 def answer_block(
-    exchange: "Exchange", head: ResponseHead | Answer, *, decoded: bool, retyped: bytes = b""
+    exchange: "Delivery", head: ResponseHead | Answer, *, decoded: bool, retyped: bytes = b""
 ) -> bytes:
     """The header lines of an answer that comes from an upstream.
 
@@ -95,7 +95,7 @@ def answer_block(
     return gateway_block(exchange, derived.passed)
 
 
-def gateway_block(exchange: "Exchange", passed: bytes = b"", *, answered: bool = True) -> bytes:
+def gateway_block(exchange: "Delivery", passed: bytes = b"", *, answered: bool = True) -> bytes:
     """The lines that the gateway adds, after those of the upstream. `answered` False: nobody has, nobody is named."""
     call = exchange.call
     total, upstream = exchange.timings()

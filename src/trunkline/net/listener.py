@@ -59,6 +59,15 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             gt=0, description="Streams: status and headers leave with the first content, at the latest now."
         ),
     ] = 15.0
+    sse_keep_alive: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds of silence towards the client after which a stream gets a comment between two events "
+            "(/v1/messages: a `ping`), so that proxies in front keep it open. 0: none. It does not hide a dead "
+            "upstream: `timeouts.idle` holds all the same.",
+        ),
+    ] = 0.0
     cors_origins: Annotated[
         list[str], Meta(description="Origins that browsers may call from; `*` for all.")
     ] = []
