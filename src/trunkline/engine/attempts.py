@@ -15,11 +15,12 @@ from msgspec import structs
 
 from trunkline.engine.deadlines import NEVER
 from trunkline.engine.failover import Failover, Fields
+from trunkline.engine.orders import Orders
 from trunkline.engine.patience import first_token
 from trunkline.engine.receiving import Receiving
 from trunkline.engine.recording import attempt_record
 from trunkline.engine.relay import Relay
-from trunkline.engine.shaping import form_for, shape
+from trunkline.engine.shaping import Sent, form_for, shape
 from trunkline.engine.sink import Sink
 from trunkline.engine.splicing import Splicing
 from trunkline.engine.upload import Upload
@@ -63,6 +64,8 @@ class Attempts:
     _authorization = b""  # the line of a token, where the backend wants one
     _renewed = False  # the backend refused a token: there was another
     _notes: tuple[str, ...] = ()  # what the present attempt's request was changed in
+    _orders: Orders | None = None  # what the operator wants of the present attempt; None: nothing
+    _streams: bool | None = None  # whether it was asked for a stream; None: as the client asked
     _said = b""  # the event in which the answer that the client has told of its own failure
     committed = False
     _over = False
@@ -215,13 +218,17 @@ class Attempts:
         upload = self._upload
         try:
             body = call.body
+            ordering = self._choice.ordering
+            if ordering is not None:
+                pick = self._pick
+                self._orders = ordering.at(0 if pick is None else pick.tier, upstream.name, call.surface)
             if call.fields is not None or self._failover is not None or call.form:
                 shaped = self._shaped()
                 if isinstance(shaped, Fault):
                     upstream.pool.released(connection)
                     self._refuse(shaped)
                     return
-                body, self._notes = shaped
+                body, self._notes, self._streams = shaped.body, shaped.notes, shaped.streams
             if upload is not None:
                 length = upload.length
                 if length >= 0:  # the name of a model may be longer there
@@ -248,7 +255,7 @@ class Attempts:
             connection.send(head, upload.frame(body), relay, no_body=no_body, partial=True)
             upload.begin(connection)
         self._tried_at = relay.sent_at
-        if self.events_asked:
+        if self.events_asked and self._streams is not False:
             self._await_content(relay)
 
     def _refuse(self, fault: Fault) -> None:
@@ -258,22 +265,27 @@ class Attempts:
         self._note(fault, None)
         self._go_on(fault, None)
 
-    def _shaped(self) -> tuple[bytes, tuple[str, ...]] | Fault:
+    def _shaped(self) -> Sent | Fault:
         """The body for the present target and what was changed in it."""
-        failover, splicing, fields = self._failover, self._splicing, self.call.fields
-        if self.call.form:
-            return form_for(self.call, self._target.model), ()
-        edited: Fields | None = None
-        if splicing is not None:
-            edited = splicing.fields
-        if edited is None and failover is not None:
-            edited = failover.fields
-        if edited is None and fields is None:
-            return self.call.body, ()
-        shaped = shape(self._upstream, self.call, edited or fields or {}, self._target.model)
+        call, failover, splicing = self.call, self._failover, self._splicing
+        if call.form:
+            return Sent(form_for(call, self._target.model))
+        fields: Fields | None = None
+        behind = 0
+        if splicing is not None and splicing.fields is not None:
+            fields, behind = splicing.fields, 1  # the answer's beginning
+        elif failover is not None:
+            fields = failover.fields
+        fields = fields or call.fields
+        if fields is None:
+            return Sent(call.body)
+        limit = None if failover is None else failover.limit
+        shaped = shape(
+            self._upstream, call, fields, self._target.model, self._orders, limit=limit, behind=behind
+        )
         if isinstance(shaped, Fault) or failover is None or not failover.note:
             return shaped
-        return shaped[0], (*shaped[1], failover.note)
+        return structs.replace(shaped, notes=(*shaped.notes, failover.note))
 
     def _await_content(self, relay: Relay) -> None:
         """A stream: set the time by which its first content is wanted, if there is somebody else to ask."""

@@ -4,17 +4,24 @@ Owns the step from the name in a request to its `Choice`, and the memory of it. 
 nor the choice among their candidates, which is made per call (attempts.py).
 """
 
+import copy
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from trunkline.config.model import Settings
 from trunkline.engine.answer_head import naming_lines
+from trunkline.engine.names import BLANK, Named, Names
+from trunkline.engine.orders import Ordering, ordering_of
+from trunkline.engine.shaping import asks_usage
 from trunkline.engine.upstream import Upstream
 from trunkline.errors import INVALID_REQUEST, Fault
+from trunkline.policy.keys import Key
+from trunkline.policy.overrides import Overrides
 from trunkline.routing.board import Board
+from trunkline.routing.models import PublicModels
 from trunkline.routing.plan import Plan, unknown_model
-from trunkline.routing.route import Pick, Route
+from trunkline.routing.route import OF_CONTEXT, Pick, Route
 from trunkline.routing.routes import Routes
 from trunkline.routing.target import Target
 
@@ -34,8 +41,9 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     `upstream` and `naming` (the header lines that name it) are those of the first target all the same. `own` and
     `namings`: the same of all targets of the model itself, by place; the latter "" until one was asked. `total`: the
     seconds that a call has, those of the first target.
-    `touched`: fields of a request that some candidate may want changed; `fills`: one may fill in the model.
-    `reads`: what a request asks for decides who is asked. `pin`: the only backend that may be asked, "" for any.
+    `touched`: fields of a request that some candidate may want changed; `edits`: one may want it changed whatever is
+    in it; `counts`: one is asked to tell what streams used. `reads`: what a request asks for decides who is asked.
+    `pin`: the only backend that may be asked, "" for any. `ordering`: what the operator wants of requests and answers.
     """
 
     route: Route
@@ -48,9 +56,11 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     namings: list[bytes]
     total: float
     touched: frozenset[str]
-    fills: bool
+    edits: bool
+    counts: bool
     reads: bool
     pin: str = ""
+    ordering: Ordering | None = None
 
 
 class Choices:
@@ -75,15 +85,22 @@ class Choices:
         self._price = price
         self._exposes = exposes
         self._routes: dict[tuple[str, str], Routes] = {}
-        self._known: dict[tuple[str, str, bool], dict[str, Choice]] = {}
+        self._known: dict[tuple[str, str, bool, str], dict[str, Choice]] = {}
         self._refused: dict[str, Fault] = {}
+        self._public = PublicModels(settings.models)
+        self.names = Names(settings.shaping, self._is_model)
+        self.blank = self.names.blank
+        """What a request object that names no model is taken to name."""
 
     def __repr__(self) -> str:
         return f"<Choices for {sum(map(len, self._known.values()))} models>"
 
-    def known(self, needs: str = "", pin: str = "", *, led: bool = False) -> dict[str, Choice]:
+    def known(
+        self, needs: str = "", pin: str = "", *, led: bool = False, key: Key | None = None
+    ) -> dict[str, Choice]:
         """What `find` has found, by model: to be looked at first."""
-        return self._known.setdefault((needs, pin, led), {})
+        own = key.name if key is not None and key.overrides else ""
+        return self._known.setdefault((needs, pin, led, own), {})
 
     def forget(self) -> None:
         """Backends were found to have other models, or models to be able to do other things."""
@@ -92,13 +109,20 @@ class Choices:
         for known in self._known.values():  # whoever looks into one of them holds it
             known.clear()
 
-    def find(self, model: str, needs: str = "", pin: str = "", *, led: bool = False) -> Choice | Fault:
+    def find(
+        self, model: str, needs: str = "", pin: str = "", *, led: bool = False, key: Key | None = None
+    ) -> Choice | Fault:
         """Who can be asked for a model. `led`: rules or a router named it, who know other names than clients do."""
-        route = self.route(model, needs, pin, led=led)
+        named = self.names.read(model)
+        # So does the operator, who says what a name stands for.
+        route = self.route(named.model, needs, pin, led=led or named.model != named.base)
         if isinstance(route, Fault):
             return route
-        choice = self._choice(model, route, pin)
-        known = self.known(needs, pin, led=led)
+        if model not in (named.model, BLANK):
+            route = _shown_as(route, model)
+        ordering = self._ordering(route, named, None if key is None else key.overrides)
+        choice = self._choice(route, pin, ordering, blank=model == BLANK)
+        known = self.known(needs, pin, led=led, key=key)
         if len(known) >= MAX_CHOICES:
             known.clear()
         known[model] = choice
@@ -169,18 +193,22 @@ class Choices:
             pinned = not pin or pin == backend
         return pinned and (not needs or self._upstreams[backend].speaks(needs))
 
-    def _choice(self, model: str, route: Route, pin: str) -> Choice:
+    def _is_model(self, name: str) -> bool:
+        return name in self._public.names() or name in self._plan.all_names()
+
+    def _choice(self, route: Route, pin: str, ordering: Ordering | None, *, blank: bool) -> Choice:
         plain = route.plain()
         pick = plain or route.tiers[0].picks[0]
         first = pick.candidate.target
         upstream = self._upstreams[first.backend.name]
-        asked = {pick.candidate.target for pick in route.candidates()}
-        if route.context is not None:
-            asked |= {candidate.target for candidate in route.context.candidates}
+        asked = _targets(route)
+        upstreams = [self._upstreams[name] for name in {one.backend.name for one in asked}]
+        name = route.name
         touched = frozenset[str]().union(
             *(self._upstreams[one.backend.name].touched(one.model) for one in asked),
-            ("model",) if any(one.model != model for one in asked) else (),
+            ("model",) if any(one.model != name for one in asked) else (),
         )
+        fills = not name and any(one.fills for one in upstreams)
         return Choice(
             route,
             pick,
@@ -192,7 +220,33 @@ class Choices:
             [b""] * len(route.tiers[0].candidates),
             upstream.settings.timeouts.total,
             touched,
-            not model and any(self._upstreams[one.backend.name].fills for one in asked),
+            fills or blank or (ordering is not None and ordering.edits),
+            any(asks_usage(one) for one in upstreams),
             route.choosy,
             pin,
+            ordering,
         )
+
+    def _ordering(self, route: Route, named: Named, key: Overrides | None) -> Ordering | None:
+        pools = dict(enumerate(route.tiers))
+        if route.context is not None:
+            pools[OF_CONTEXT] = route.context
+        tiers = {
+            tier: (self._public.configured(named.model if tier == 0 else pool.name), pool.name)
+            for tier, pool in pools.items()
+        }
+        backends = frozenset(target.backend.name for target in _targets(route))
+        return ordering_of(self._settings.shaping, named, tiers, backends, key)
+
+
+def _targets(route: Route) -> set[Target]:
+    """Who may be asked, the context fallback included."""
+    found = {pick.candidate.target for pick in route.candidates()}
+    return found if route.context is None else found | {one.target for one in route.context.candidates}
+
+
+def _shown_as(route: Route, name: str) -> Route:
+    """The same route under the name that the client used."""
+    own = copy.copy(route.tiers[0])
+    own.name = name
+    return Route(name, (own, *route.tiers[1:]), context=route.context, evict=route.evict)

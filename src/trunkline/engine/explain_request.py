@@ -90,7 +90,7 @@ async def explain_request(runtime: Runtime, asked: Asked) -> RequestTold:
     led = await _led(runtime, asked)
     pin = led.pin or pin
     told = msgspec.structs.replace(told, led=led.by, pin=pin, route=led.model)
-    choice = _choice(runtime, led, surface, pin)
+    choice = _choice(runtime, led, asked, pin)
     if isinstance(choice, Fault):
         return _refused(told, choice)
     needs = needs_at(choice.route, parsed.fields)
@@ -116,24 +116,25 @@ def _not_allowed(runtime: Runtime, asked: Asked) -> Fault | None:
     """As for a call: the head is judged first."""
     pin = asked.headers.get(b"x-trunkline-backend")
     fault = None if pin is None else pin_fault(asked.key, pin.decode("latin-1"), runtime.board.backends)
-    return fault or body_fault(asked.key, asked.parsed, asked.path_model)
+    return fault or body_fault(asked.key, asked.parsed, asked.path_model, runtime.choices.names.base)
 
 
 async def _led(runtime: Runtime, asked: Asked) -> Led:
-    parsed, key = asked.parsed, asked.key
+    parsed, key, names = asked.parsed, asked.key, runtime.choices.names
+    model = names.base(parsed.model)
     view = view_of(parsed.fields, stream=parsed.stream, headers=asked.headers, key=key.name, tags=key.tags)
     found = None
     if runtime.router is not None and parsed.fields is not None:
-        found = await runtime.router.choose(RequestView.of(parsed.model, view, parsed.fields))
-    led, _ = runtime.guide.follow(
-        found, parsed.model, view, lambda led: _choice(runtime, led, asked.surface, led.pin)
-    )
-    return led
+        found = await runtime.router.choose(RequestView.of(model, view, parsed.fields))
+    led, _ = runtime.guide.follow(found, model, view, lambda led: _choice(runtime, led, asked, led.pin))
+    return names.carried(led, parsed.model[len(model) :])
 
 
-def _choice(runtime: Runtime, led: Led, surface: str, pin: str) -> Choice | Fault:
+def _choice(runtime: Runtime, led: Led, asked: Asked, pin: str) -> Choice | Fault:
     # Not `runtime.choose`: that asks backends for their lists where it finds nobody.
-    return runtime.choices.find(led.model, NEEDS.get(surface, ""), pin, led=bool(led.by))
+    choices = runtime.choices
+    needs = NEEDS.get(asked.surface, "")
+    return choices.find(led.model or choices.blank, needs, pin, led=bool(led.by), key=asked.key)
 
 
 def _changes(choice: Choice, asked: Asked, pick: Pick) -> tuple[str, ...] | Fault:
@@ -154,11 +155,13 @@ def _changes(choice: Choice, asked: Asked, pick: Pick) -> tuple[str, ...] | Faul
         starts={},
         fields=parsed.fields,
     )
-    shaped = shape(choice.upstreams[target.backend.name], call, parsed.fields or {}, target.model)
+    backend = target.backend.name
+    orders = None if choice.ordering is None else choice.ordering.at(pick.tier, backend, asked.surface)
+    shaped = shape(choice.upstreams[backend], call, parsed.fields or {}, target.model, orders)
     if isinstance(shaped, Fault):
         return shaped
     renamed = parsed.model and target.model and target.model != parsed.model
-    return (*((f"`model` is `{target.model}` there",) if renamed else ()), *shaped[1])
+    return (*((f"`model` is `{target.model}` there",) if renamed else ()), *shaped.notes)
 
 
 def _first(told: RequestTold, choice: Choice, pick: Pick, changes: tuple[str, ...]) -> First:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trunkline.engine.orders import Orders
 from trunkline.errors import UNFIT, Blame, Fault, Overflow
 from trunkline.policy.eviction import Eviction, evict, render
 from trunkline.policy.overflow_recovery import lower_limit, tokens_to_free
@@ -46,7 +47,10 @@ class Failover:
         self.tries = Tries(route, pick, streamed=streamed, deadline=deadline, needs=needs)
         self._evictions: list[Eviction] = []
         self._fields: Fields | None = None  # with fewer turns
-        self._lowered: Fields | None = None  # for the present target alone
+        self.limit: int | None = None
+        """Tokens that the answer of the present target may have, where that was lowered."""
+        self.orders: Orders | None = None
+        """What the operator wanted of the attempt that failed."""
         self.last: Fault | None = None
         """What the last attempt came to."""
         self._overflow: Fault | None = None
@@ -61,7 +65,10 @@ class Failover:
     @property
     def fields(self) -> Fields | None:
         """The request to send where it is not the client's any more."""
-        return self._lowered or self._fields
+        if self.limit is None:
+            return self._fields
+        request = self._request()
+        return lower_limit(request, self._call.surface, self.limit) or request
 
     @property
     def evicted(self) -> bytes:
@@ -78,7 +85,7 @@ class Failover:
 
     def forget_limit(self) -> None:
         """The lower limit was for another target."""
-        self._lowered = None
+        self.limit = None
 
     def after(self, fault: Fault, now: float, *, probe: bool, waits: bool = True) -> Step:
         """The step after a failed attempt; what it changes in the request is done. `waits`: for a place, if need be."""
@@ -105,11 +112,18 @@ class Failover:
                 tries.lowerings = MAX_ROUNDS
             else:
                 if not isinstance(step, Retry):
-                    self._lowered = None  # the limit of another target
+                    self.limit = None  # of another target
                 return step
 
     def _request(self) -> Fields:
         return self._fields or fields_of(self._call)
+
+    def _sent(self) -> Fields:
+        """The request as it was sent, as far as its length goes."""
+        fields = self._request()
+        if self.orders is not None and self.orders.overrides is not None:
+            fields, _ = self.orders.overrides.apply(fields)
+        return fields if self.limit is None else lower_limit(fields, self._call.surface, self.limit) or fields
 
     def _evict(self, overflow: Overflow) -> bool:
         fields = self._request()
@@ -118,7 +132,7 @@ class Failover:
             return False
         wanted = tokens_to_free(
             overflow,
-            fields,
+            self._sent(),
             self._call.surface,
             prompt_tokens=len(messages) // CHARS_PER_TOKEN,
             window=self.tries.target.abilities.context_window,
@@ -129,15 +143,14 @@ class Failover:
             return False
         self._evictions.append(gone)
         self._fields = {**fields, "messages": gone.messages}
-        self._lowered = None
+        self.limit = None
         self.note = f"{gone.evicted} messages left out, about {gone.tokens} tokens"
         return True
 
     def _lower(self, tokens: int) -> bool:
-        lowered = lower_limit(self._lowered or self._request(), self._call.surface, tokens)
-        if lowered is None:
+        if lower_limit(self._sent(), self._call.surface, tokens) is None:
             return False
-        self._lowered = lowered
+        self.limit = tokens
         self.note = f"the limit for the answer lowered to {tokens} tokens"
         return True
 

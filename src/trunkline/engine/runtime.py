@@ -26,6 +26,7 @@ from trunkline.engine.waiting import WaitQueue
 from trunkline.errors import Fault
 from trunkline.net.clock import Clock
 from trunkline.net.egress import Listening
+from trunkline.policy.keys import Key
 from trunkline.policy.record import UsageRecord
 from trunkline.policy.tokens import TokenRates
 from trunkline.routing.backend import CapabilitySettings
@@ -80,7 +81,7 @@ class Runtime:
             warn=self.warn,
         )
         self._take(build(settings, self._around))
-        self._metrics = Metrics([*settings.models, *self.plan.model_names()])
+        self._metrics = Metrics([*settings.models, *settings.shaping.groups, *self.plan.model_names()])
         self.discovery = Discovery(
             settings,
             [partial(fetch, upstream) for upstream in self.upstreams],
@@ -135,7 +136,7 @@ class Runtime:
         self.discovery.reload(
             self.settings, [partial(fetch, upstream) for upstream in self.upstreams], self.plan, snapshot.same
         )
-        self._metrics.know([*self.settings.models, *self.plan.model_names()])
+        self._metrics.know([*self.settings.models, *self.settings.shaping.groups, *self.plan.model_names()])
         self._learned()
         before.choices.forget()  # a request whose head came before finds nothing there and asks the new ones
         for name, check in before.checks.items():
@@ -210,11 +211,13 @@ class Runtime:
             self.board.learn(name)
         self.choices.forget()
 
-    def choose(self, model: str, needs: str = "", pin: str = "", *, led: bool = False) -> Choice | Fault:
+    def choose(
+        self, model: str, needs: str = "", pin: str = "", *, led: bool = False, key: Key | None = None
+    ) -> Choice | Fault:
         """Who can be asked for a model. `needs`: the surface that they must speak beside chat completions; `pin`: the
-        only backend that may be asked.
+        only backend that may be asked; `key`: the caller's, which may have wants of its own.
         """
-        found = self.choices.find(model, needs, pin, led=led)
+        found = self.choices.find(model, needs, pin, led=led, key=key)
         if isinstance(found, Fault):
             self.discovery.nudge()  # the lists may be older than the model
         return found

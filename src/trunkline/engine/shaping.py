@@ -1,14 +1,19 @@
 """A request's body as one backend takes it.
 
-Owns filling in a default model and applying the rules of the provider's row. Does not own those rules
-(providers/shape.py) nor when a body is sent (exchange.py). Only calls that may need it get here.
+Owns the order of what is changed: the operator's overrides, a limit that failover lowered, the model's name, the
+question for usage, the rules of the provider's row. Does not own overrides (policy/overrides.py), which of them hold
+(orders.py), the provider's rules (providers/shape.py) nor when a body is sent (attempts.py). Only calls that may need
+it get here.
 """
 
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from trunkline.engine.orders import Orders
 from trunkline.errors import Fault
+from trunkline.policy.overflow_recovery import lower_limit
+from trunkline.policy.overrides import Fields
 from trunkline.providers.shape import Shaped
 from trunkline.wire.form import rename_model
 from trunkline.wire.values import SSE_SURFACES, Call
@@ -16,30 +21,86 @@ from trunkline.wire.values import SSE_SURFACES, Call
 if TYPE_CHECKING:
     from trunkline.engine.upstream import Upstream
 
+COUNTED = frozenset(("chat", "completions"))
+"""Surfaces whose streams tell what was used when they are asked to."""
+
+_OPTIONS = "stream_options"
+_USAGE = msgspec.Raw(b'{"include_usage":true}')
+_USAGE_END = b',"stream_options":{"include_usage":true}}'
+_TRUE = msgspec.Raw(b"true")
+
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Fields).decode
+
+
+class Sent(msgspec.Struct, frozen=True, gc=False):
+    """What is sent. `notes`: what was changed, in words. `streams`: whether a stream is asked for; None: as the client
+    did.
+    """
+
+    body: bytes
+    notes: tuple[str, ...] = ()
+    streams: bool | None = None
+
+
+def asks_usage(upstream: "Upstream") -> bool:
+    """Whether a backend is asked what its streams use: where that is a field it knows, and the account is ours."""
+    shaper = upstream.shaper
+    return upstream.own_credential and (shaper is None or _OPTIONS not in shaper.refuses)
 
 
 def shape(
-    upstream: "Upstream", call: Call, fields: dict[str, msgspec.Raw], target_model: str
-) -> tuple[bytes, tuple[str, ...]] | Fault:
-    """The body to send and what was changed, in words; a fault where a change is not wanted (`strict_params`).
+    upstream: "Upstream",
+    call: Call,
+    fields: Fields,
+    target_model: str,
+    orders: Orders | None = None,
+    *,
+    limit: int | None = None,
+    behind: int = 0,
+) -> Sent | Fault:
+    """What to send, or a fault where a change is not wanted (`strict_params`).
 
-    `fields`: the request object, the client's own or one that was made smaller. `target_model`: its name there.
+    `fields`: the request object, the client's own or one that was made smaller; of its messages the last `behind` are
+    the gateway's own. `target_model`: its name there. `limit`: tokens that the answer may have at most.
     """
-    model = target_model or call.model or _default_model(upstream, call.surface)
-    notes: tuple[str, ...] = ()
-    edited = fields is not call.fields
+    surface, streams = call.surface, None
+    changed, notes, own_options = fields, (), False
+    overrides = None if orders is None else orders.overrides
+    if overrides is not None:
+        changed, notes = overrides.apply(fields, behind=behind)
+        own_options = _OPTIONS in overrides.force or _OPTIONS in overrides.remove
+        if surface in SSE_SURFACES:
+            streams = bytes(changed.get("stream", b"")) == b"true"
+            if call.stream and not streams and _OPTIONS in changed:
+                changed = {name: value for name, value in changed.items() if name != _OPTIONS}
+                notes = (*notes, f"removed `{_OPTIONS}`: it is of streams")
+    if limit is not None:
+        changed = lower_limit(changed, surface, limit) or changed
+    model = target_model or call.model or _default_model(upstream, surface)
     if model and model != call.model:
-        fields = {**fields, "model": msgspec.Raw(_encode(model))}
+        changed = {**changed, "model": msgspec.Raw(_encode(model))}
         if not call.model:
-            notes = (f"`model` is `{model}`, the default of {upstream.name}",)
-        edited = True
-    shaped = None if upstream.shaper is None else upstream.shaper.shape(fields, model, call.surface)
+            whose = "" if target_model else f", the default of {upstream.name}"
+            notes = (*notes, f"`model` is `{model}`{whose}")
+    asks = (
+        surface in COUNTED
+        and (call.stream if streams is None else streams)
+        and not (call.include_usage or own_options)
+        and asks_usage(upstream)
+    )
+    if asks and (changed is not call.fields or _OPTIONS in changed):
+        changed, asks = _with_usage(changed), False
+    shaped = None if upstream.shaper is None else upstream.shaper.shape(changed, model, surface)
     if isinstance(shaped, Fault):
         return shaped
     if isinstance(shaped, Shaped):
-        return _encode(shaped.fields), (*notes, *shaped.notes)
-    return (_encode(fields) if edited else call.body), notes
+        changed, notes = shaped.fields, (*notes, *shaped.notes)
+        if asks:
+            changed = _with_usage(changed)
+    elif changed is call.fields:  # the usual case: nothing but the question is added to the bytes there are
+        return Sent(call.body[:-1] + _USAGE_END if asks else call.body, notes, streams)
+    return Sent(_encode(changed), notes, streams)
 
 
 def form_for(call: Call, target_model: str) -> bytes:
@@ -54,3 +115,15 @@ def _default_model(upstream: "Upstream", surface: str) -> str:
     if surface == "embeddings":
         return settings.default_embedding_model or ""
     return settings.default_model or "" if surface in SSE_SURFACES else ""
+
+
+def _with_usage(fields: Fields) -> Fields:
+    """The request with the question what its stream uses; other options of its stream stay as they are."""
+    raw = fields.get(_OPTIONS)
+    if raw is None or bytes(raw) == b"null":
+        return {**fields, _OPTIONS: _USAGE}
+    try:
+        options = _decode(raw)
+    except msgspec.DecodeError:  # the upstream's to judge
+        return fields
+    return {**fields, _OPTIONS: msgspec.Raw(_encode({**options, "include_usage": _TRUE}))}

@@ -83,6 +83,7 @@ class Succession(Attempts):
         if not leads_on(fault) or (relay is not None and self._is_done_once(fault)):
             return None
         failover = self._failing_over()
+        failover.orders = self._orders
         step = failover.after(fault, self._runtime.clock.now, probe=self._probe)
         if isinstance(step, Wait):
             if self._queues(failover.tries.allowed(), fault):

@@ -9,6 +9,7 @@ from trunkline.engine.exchange import Exchange
 from trunkline.engine.guide import Led, needs_at, view_of
 from trunkline.engine.request_view import RequestView
 from trunkline.engine.runtime import Runtime
+from trunkline.engine.shaping import COUNTED
 from trunkline.errors import Fault
 from trunkline.gateway.asking import Asking
 from trunkline.gateway.refusal import send_refusal
@@ -40,7 +41,8 @@ class Entry:
         self._surface = route.operation.surface
         self._needs = NEEDS.get(self._surface, "")
         self._pin = head.fields.get(b"x-trunkline-backend", b"").decode("latin-1")
-        self._choices = runtime.choices.known(self._needs, self._pin)
+        self._choices = runtime.choices.known(self._needs, self._pin, key=key)
+        self._counted = self._surface in COUNTED
         self.snapshot: object = None
         self._fields = head.fields
         self._method = head.method
@@ -79,7 +81,7 @@ class Entry:
         led_by = ""
         if led is None:
             if self.key.models is not None:
-                fault = body_fault(self.key, parsed, self.route.model)
+                fault = body_fault(self.key, parsed, self.route.model, runtime.choices.names.base)
                 if fault is not None:
                     return self.refuse(connection, fault, model)
             if runtime.leads:
@@ -87,17 +89,25 @@ class Entry:
             pin, choices = self._pin, self._choices
         else:
             model, led_by, pin = led.model, led.by, led.pin or self._pin
-            choices = runtime.choices.known(self._needs, pin, led=bool(led_by))
+            choices = runtime.choices.known(self._needs, pin, led=bool(led_by), key=self.key)
             self._outlive()
+        if not model and fields is not None:
+            model = runtime.choices.blank
         choice = choices.get(model)
         if choice is None:
             self._outlive()
-            found = runtime.choose(model, self._needs, pin, led=bool(led_by))
+            found = runtime.choose(model, self._needs, pin, led=bool(led_by), key=self.key)
             if isinstance(found, Fault):
                 return self.refuse(connection, found, model)
             choice = found
         needs = needs_at(choice.route, fields) if choice.reads else None
-        if fields is not None and choice.touched.isdisjoint(fields) and not choice.fills and not led_by:
+        if (
+            fields is not None
+            and choice.touched.isdisjoint(fields)
+            and not choice.edits
+            and not led_by
+            and not (parsed.stream and choice.counts and self._counted and not parsed.include_usage)
+        ):
             fields = None  # no backend wants any of it changed
         call = Call(
             runtime.next_id(),
@@ -135,17 +145,21 @@ class Entry:
     ) -> Exchange | None:
         """Let the rules, or the operator's router before them, say which model it is for."""
         runtime, key = self._runtime, self.key
-        if runtime.router is None and not runtime.guide.rules_of(parsed.model):
+        names = runtime.choices.names
+        model = names.base(parsed.model)
+        if runtime.router is None and not runtime.guide.rules_of(model):
             return self.start(connection, parsed, length, form, Led(parsed.model))
+        variant = parsed.model[len(model) :]
         view = view_of(parsed.fields, stream=parsed.stream, headers=self._fields, key=key.name, tags=key.tags)
         if runtime.router is None or parsed.fields is None:
-            return self.start(connection, parsed, length, form, runtime.guide.lead(parsed.model, view))
+            led = names.carried(runtime.guide.lead(model, view), variant)
+            return self.start(connection, parsed, length, form, led)
         asking = Asking(
             runtime,
             view,
-            RequestView.of(parsed.model, view, parsed.fields),
+            RequestView.of(model, view, parsed.fields),
             self._needs,
-            lambda led: self.start(connection, parsed, length, form, led),
+            lambda led: self.start(connection, parsed, length, form, names.carried(led, variant)),
             lambda fault: self.refuse(connection, fault, parsed.model),
         )
         connection.adopt(asking)

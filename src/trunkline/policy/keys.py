@@ -62,6 +62,17 @@ class Key(msgspec.Struct, frozen=True, gc=False):
         return self.models is None or any(model == glob or fnmatchcase(model, glob) for glob in self.models)
 
 
+def key_of(item: KeySettings) -> Key:
+    """The caller that a key lets in."""
+    return Key(
+        item.name,
+        None if item.models is None else tuple(item.models),
+        tuple(item.tags),
+        item.pin,
+        written(item.params, item.defaults) or None,
+    )
+
+
 ANONYMOUS = Key("anonymous", pin=True)
 """Who calls when the gateway has no keys: mostly who runs it."""
 
@@ -70,16 +81,7 @@ class Keyring:
     """All keys of one config snapshot. Without keys everyone is let in as `ANONYMOUS`."""
 
     def __init__(self, settings: list[KeySettings]) -> None:
-        self._by_token = {
-            item.key.encode(): Key(
-                item.name,
-                None if item.models is None else tuple(item.models),
-                tuple(item.tags),
-                item.pin,
-                written(item.params, item.defaults) or None,
-            )
-            for item in settings
-        }
+        self._by_token = {item.key.encode(): key_of(item) for item in settings}
 
     def __repr__(self) -> str:
         return f"<Keyring of {len(self._by_token)}>"

@@ -4,7 +4,7 @@ Owns the refusals, as faults; a request is checked by them when it comes, and wh
 Does not own keys and their globs (keys.py).
 """
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 from trunkline.errors import INVALID_REQUEST, MODEL_NOT_ALLOWED, Fault
 from trunkline.policy.keys import Key
@@ -24,10 +24,13 @@ def pin_fault(key: Key, pin: str, backends: Container[str]) -> Fault | None:
     return None
 
 
-def body_fault(key: Key, parsed: ParsedBody, path_model: str) -> Fault | None:
+def body_fault(
+    key: Key, parsed: ParsedBody, path_model: str, base: Callable[[str], str] = lambda name: name
+) -> Fault | None:
     """Why a key may not send this; only those that are limited to some models may not send everything.
 
     `path_model`: the one that the path names (Azure's deployments), "" for none: it may be what the backend obeys.
+    `base`: a name without its variants; whoever may use a model may use these too.
     """
     if key.models is None:
         return None
@@ -35,7 +38,7 @@ def body_fault(key: Key, parsed: ParsedBody, path_model: str) -> Fault | None:
         message = f"the key `{key.name}` may not send lists of models (`models`, `fallbacks`)"
         return Fault(MODEL_NOT_ALLOWED, message, param="models")
     for model in filter(None, (path_model, parsed.model)):
-        if not key.allows(model):
+        if not (key.allows(model) or key.allows(base(model))):
             message = f"the key `{key.name}` may not use the model `{model[:100]}`"
             return Fault(MODEL_NOT_ALLOWED, message, param="model")
     if parsed.model:

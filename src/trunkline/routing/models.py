@@ -76,6 +76,7 @@ class PublicModels:
     def __init__(self, settings: dict[str, ModelSettings]) -> None:
         self._exact = {name: (name, item) for name, item in settings.items() if not is_glob(name)}
         self._globs: list[tuple[str, str, ModelSettings]] = []
+        self._own = {id(item): name for name, item in settings.items()}
         for name, item in settings.items():
             for alias in item.aliases:
                 if not is_glob(alias):
@@ -94,6 +95,11 @@ class PublicModels:
             if fnmatchcase(name, glob):
                 return (name if is_glob(owner) else owner), item
         return None
+
+    def configured(self, name: str) -> str:
+        """The name that the configuration has for the public model which a name means; "" if it means none."""
+        found = self.find(name)
+        return "" if found is None else self._own[id(found[1])]
 
     def names(self) -> list[str]:
         """The names to show: public models and aliases, without globs."""

@@ -41,7 +41,7 @@ def test_the_first_target_is_asked_without_more_ado_where_nothing_has_to_be_foun
     assert one.upstream is world.upstreams["a"]
     assert one.naming == b"x-trunkline-model: m\r\nx-trunkline-backend: a\r\nx-trunkline-attempts: 1\r\n"
     assert candidates(one) == ["a/m", "b/m"]
-    assert (one.touched, one.fills, one.reads) == (frozenset(), False, False)
+    assert (one.touched, one.edits, one.reads) == (frozenset(), False, False)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_the_time_of_a_call_is_that_of_its_first_target(make: Make) -> None:
 
 def test_requests_without_a_model_may_be_given_one(make: Make) -> None:
     world = make({"default_model": "d"}, {})
-    assert choice(world, "").fills
-    assert not choice(world, "d").fills
+    assert choice(world, "").edits
+    assert not choice(world, "d").edits
     assert candidates(choice(world, "")) == ["a/", "b/"]
 
 

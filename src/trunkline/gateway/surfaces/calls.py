@@ -14,7 +14,7 @@ from trunkline.engine.runtime import RECORDS, Runtime
 from trunkline.errors import INVALID_REQUEST, NOT_FOUND, Fault
 from trunkline.gateway.surfaces import openai
 from trunkline.gateway.surfaces.local import Reply
-from trunkline.policy.keys import ANONYMOUS, Key
+from trunkline.policy.keys import ANONYMOUS, Key, key_of
 from trunkline.wire.call import name_model, parse_json
 from trunkline.wire.error_body import render
 from trunkline.wire.head import RequestHead
@@ -98,8 +98,7 @@ def _key(runtime: Runtime, name: str) -> Key | Fault:
         return ANONYMOUS
     for item in runtime.settings.keys:
         if item.name == name:
-            models = None if item.models is None else tuple(item.models)
-            return Key(item.name, models, tuple(item.tags), item.pin)
+            return key_of(item)
     names = ", ".join(item.name for item in runtime.settings.keys) or "none at all"
     message = f"x-trunkline-key: there is no key `{name[:100]}`; there are: {names}"
     return Fault(INVALID_REQUEST, message, param="x-trunkline-key")
