@@ -60,6 +60,7 @@ def attempt_record(
         model,
         usage,
         maybe_billed,
+        relay.text_bytes,
     )
 
 
@@ -127,9 +128,9 @@ def learn(record: UsageRecord, rates: TokenRates) -> None:
 def _estimated(one: AttemptRecord, record: UsageRecord, rates: TokenRates) -> AttemptRecord:
     if one.usage is not None or not 200 <= one.status < 300:
         return one
-    size = 0 if record.surface == "embeddings" else completion_size(one, streamed=record.streamed)
-    if one.fault and not size:
+    if one.fault and not one.text_bytes:
         return one  # it failed before there was anything to pay for; what there may be is `maybe_billed`
+    size = 0 if record.surface == "embeddings" else completion_size(one, streamed=record.streamed)
     model = one.model or record.model
     prompt = rates.estimate(model, "prompt", record.bytes_in)
     completion = rates.estimate(model, "completion", size)
@@ -137,7 +138,10 @@ def _estimated(one: AttemptRecord, record: UsageRecord, rates: TokenRates) -> At
 
 
 def completion_size(attempt: AttemptRecord, *, streamed: bool) -> int:
-    """About how many bytes of text an answer brought; of one that is no stream only its length is known."""
+    """About how many bytes of text an answer brought.
+
+    Of one that is no stream only its length is known, and so it is of a stream that only calls tools.
+    """
     if attempt.text_bytes:
         return attempt.text_bytes
     return attempt.bytes_in // _EVENT if streamed else max(attempt.bytes_in - _ENVELOPE, 0)

@@ -38,7 +38,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """Estimated tokens of the prompt, where the upstream may charge for a failed attempt and did not say; 0: none.
     Where `usage` is an estimate too they are no further ones."""
     text_bytes: int = 0
-    """Bytes of the text that a stream brought, as far as it was read; 0 where the answer was no stream."""
+    """About how many bytes of text a stream brought, thoughts included; 0 where the answer was no stream."""
 
 
 class UsageRecord(msgspec.Struct, frozen=True, gc=False):

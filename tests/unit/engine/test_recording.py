@@ -55,7 +55,7 @@ def test_embeddings_have_no_completion() -> None:
         ),
         (structs.replace(ANSWERED, fault="cut"), Usage(100, 200, source="estimated")),
         # It never came to content.
-        (structs.replace(ANSWERED, fault="cut", text_bytes=0, bytes_in=40, maybe_billed=100), None),
+        (structs.replace(ANSWERED, fault="cut", text_bytes=0, bytes_in=400, maybe_billed=100), None),
         (structs.replace(ANSWERED, fault="server_error", status=500, text_bytes=0, bytes_in=90), None),
         (structs.replace(ANSWERED, fault="connect", status=0, text_bytes=0, bytes_in=0), None),
         # Somebody counted.
