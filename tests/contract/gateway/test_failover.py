@@ -8,6 +8,8 @@ import pytest
 from tests.contract.gateway.harness import World, chat, on_both_loops, post, running, scripted
 
 SAY = [{"role": "user", "content": "hello there"}]
+# What the gateway asks streams for itself: with it a request goes upstream byte for byte.
+USAGE = {"stream_options": {"include_usage": True}}
 # What a backend does before content, and what it is called in the record.
 BEFORE_CONTENT = {
     "reset=accept": "reset",
@@ -60,8 +62,9 @@ WHOLE_ONLY = {
 @on_both_loops
 async def test_a_fault_before_content_leads_to_the_next_backend(stream: bool, spec: str, kind: str) -> None:
     async with running(spec, None) as world:
-        reply = await world.ask(chat(stream=stream))
-        plain = await world.direct(chat(stream=stream), sim=1)
+        request = chat(stream=stream, **(USAGE if stream else {}))
+        reply = await world.ask(request)
+        plain = await world.direct(request, sim=1)
         assert (reply.status, reply.body) == (200, plain.body)
         assert (reply.headers["x-trunkline-backend"], reply.headers["x-trunkline-attempts"]) == ("b", "2")
         await world.quiet()
@@ -171,7 +174,7 @@ def assert_error(path: str, event: Any, kind: str) -> None:
 async def test_the_upstreams_own_error_event_is_passed_once_and_ends_the_stream() -> None:
     async with running("error_event=4", None) as world:
         for path, kind in (("/v1/chat/completions", "error_in_stream"), ("/v1/messages", "overloaded")):
-            body = {"model": "sim-small", "stream": True, "messages": SAY, "max_tokens": 9}
+            body = {"model": "sim-small", "stream": True, "messages": SAY, "max_tokens": 9} | USAGE
             plain = await world.direct(post(path, body, headers="x-sim-fault: error_event=4\r\n"), sim=1)
             world.sims[1].reset()
             reply = await world.ask(post(path, body))
