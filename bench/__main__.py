@@ -36,7 +36,7 @@ measures: requests  CPU per request, requests/s      streams  CPU per streamed c
           latency   added p50/p99 at a fixed rate    bodies   the same with request bodies of 100 KB
           churn     a connection per request         routing  2 backends and 1,000, a model each
           memory    idle and with open streams       targets  one model, 2 targets and 1,000
-          start     until it accepts and answers
+          start     until it accepts and answers   thoughts streams, half of them thoughts in tags, that are split off
 """
 
 
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--quick",
         action="store_true",
-        help="unless named otherwise: nginx and trunkline; requests, heads, streams, events; 2 rounds",
+        help="unless named otherwise: nginx and trunkline; requests, heads, streams, events, thoughts; 2 rounds",
     )
     run.add_argument(
         "--keep", action="store_true", help="keep what the last run has of measures that are not measured now"
@@ -116,7 +116,7 @@ def _alone() -> Generator[None]:
 def _run(options: argparse.Namespace) -> Results:
     if options.quick:
         options.peers = options.peers or ["nginx", "trunkline"]
-        options.only = options.only or ["requests", "heads", "streams", "events"]
+        options.only = options.only or ["requests", "heads", "streams", "events", "thoughts"]
         options.rounds = options.rounds or 2
     rows = gateways.present(options.peers)
     if not rows:

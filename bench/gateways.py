@@ -277,6 +277,21 @@ IN_BARS = ("nginx", "vllm-router", "trunkline")
 """The gateways that the bars name. The measures beside the main ones are taken of these alone, to save time."""
 
 
+def splitting(gateway: Gateway) -> Gateway:
+    """Return Trunkline with `think: split`; other gateways as they are."""
+    if gateway.name != "trunkline":
+        return gateway
+
+    def render(place: Place, binary: str) -> list[str]:
+        backends = [
+            _trunkline_backend(f"backend-{index}", port) + "    think: split\n"
+            for index, port in enumerate(place.upstreams)
+        ]
+        return _serve_trunkline(place, binary, backends)
+
+    return replace(gateway, render=render)
+
+
 def routing_row(count: int) -> Gateway:
     """Return Trunkline with that many backends, each with a model of its own, over the same upstream ports."""
     models = [f"{MODEL}-{index:04}" for index in range(count)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from bench.payload import KEY, MODEL, PATH, render_head, render_request
+from bench.payload import KEY, MODEL, PATH, Kind, render_head, render_request
 from bench.process import BenchError, Child
 from bench.upstreams import ROOT
 
@@ -79,9 +79,9 @@ class Streams:
     """Open streams through a port, from `with` to its end."""
 
     def __init__(
-        self, port: int, streams: int, interval_ms: int, cores: list[int], *, varied: bool = False
+        self, port: int, streams: int, interval_ms: int, cores: list[int], kind: Kind = "alike"
     ) -> None:
-        arguments = [str(port), str(streams), str(interval_ms), str(int(varied))]
+        arguments = [str(port), str(streams), str(interval_ms), kind]
         self.child = Child([sys.executable, "-m", "bench.stream_client", *arguments], cores, directory=ROOT)
         self._streams = streams
 

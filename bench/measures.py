@@ -24,6 +24,7 @@ from pathlib import Path
 from bench.fleet import Fleet, Live, launch
 from bench.gateways import Gateway
 from bench.loads import Streams, Traffic, percentile, run_latency, run_requests
+from bench.payload import Kind
 from bench.process import BenchError, resident, usage
 from bench.settings import Settings
 
@@ -89,10 +90,9 @@ def _streams(
     settings: Settings,
     upstream: int,
     gateway: int | None,
-    *,
-    varied: bool = False,
+    kind: Kind = "alike",
 ) -> Values:
-    with Streams(port, settings.streams, interval_ms, settings.load_cores, varied=varied) as streams:
+    with Streams(port, settings.streams, interval_ms, settings.load_cores, kind) as streams:
         streams.wait_open(60)
         time.sleep(1)
         roots = [upstream, streams.child.pid] + ([] if gateway is None else [gateway])
@@ -119,16 +119,14 @@ def direct_streams(fleet: Fleet, settings: Settings) -> Values:
     return _streams(fleet.ports[0], 0, 2, settings, fleet.upstream.pid, None)
 
 
-def relay_streams(fleet: Fleet, live: Live, settings: Settings, *, varied: bool) -> Values:
+def relay_streams(fleet: Fleet, live: Live, settings: Settings, kind: Kind) -> Values:
     """Read the streams through the gateway; a slow one gets them at a pace that it can keep."""
     interval, seconds = settings.interval_ms, settings.seconds
     if settings.streams * 1000 / interval > live.gateway.max_chunks:
         interval = int(settings.streams * 1000 / live.gateway.max_chunks)
         seconds *= _SLOW_FACTOR
     with live.turn():
-        return _streams(
-            live.port, interval, seconds, settings, fleet.upstream.pid, live.child.pid, varied=varied
-        )
+        return _streams(live.port, interval, seconds, settings, fleet.upstream.pid, live.child.pid, kind)
 
 
 def hold_streams(

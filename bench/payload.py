@@ -7,6 +7,7 @@ of a stream, about 245 bytes like those of OpenAI and llama.cpp.
 import json
 import random
 import string
+from typing import Literal
 
 KEY = "sk-bench-0123456789abcdef0123456789abcdef"
 """The key that Trunkline, vllm-router's clients and LiteLLM get as `Authorization: Bearer`."""
@@ -41,12 +42,17 @@ def render_request(*, model: str = MODEL, size: int = 0) -> bytes:
     return json.dumps(body).encode()
 
 
-def render_stream_request(interval_ms: int, *, varied: bool = False) -> bytes:
-    """Return the body that asks for a stream. `interval_ms` 0: as fast as possible; `varied`: see `render_event`.
+Kind = Literal["alike", "varied", "thinking"]
+"""Of the events of a stream: they differ in their text alone; in more than that (`render_event`); half of them are
+thoughts in tags (`render_thoughts`)."""
+
+
+def render_stream_request(interval_ms: int, kind: Kind = "alike") -> bytes:
+    """Return the body that asks for a stream. `interval_ms` 0: as fast as possible.
 
     Both travel in the text, so that they reach the upstream through any gateway.
     """
-    question = f"{_QUESTION} interval={interval_ms}{' varied' if varied else ''}"
+    question = f"{_QUESTION} interval={interval_ms} {kind}"
     messages = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": question}]
     body = {"model": MODEL, "messages": messages, "temperature": 0.7, "max_tokens": 256, "stream": True}
     return json.dumps(body).encode()
@@ -102,12 +108,18 @@ _WORDS = [
 ]
 
 
-def render_event(index: int, rng: random.Random | None = None) -> bytes:
-    """Return one `chat.completion.chunk` event, framed as one HTTP chunk.
+def render_thoughts() -> list[bytes]:
+    """Return 256 events: a block of thoughts in tags, each tag an event of its own, and an answer."""
+    texts = ["<think>", *[""] * 126, "</think>", *[""] * 128]
+    return [render_event(index, text=text) for index, text in enumerate(texts)]
+
+
+def render_event(index: int, rng: random.Random | None = None, *, text: str = "") -> bytes:
+    """Return one `chat.completion.chunk` event, framed as one HTTP chunk; its `text` is a word if it is not given.
 
     With an `rng` it ends in the field that OpenAI adds by default: `obfuscation`, random text of random length.
     """
-    delta = {"content": " " + _WORDS[index % len(_WORDS)]}
+    delta = {"content": text or " " + _WORDS[index % len(_WORDS)]}
     event: dict[str, object] = {
         "id": "chatcmpl-9f2c41d07ab84c55b1d6e0a3",
         "object": "chat.completion.chunk",

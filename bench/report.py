@@ -24,6 +24,9 @@ seen before, but for the digits of its Content-Length, is not parsed again; an e
 decoded one but for its text is not decoded. Here neither helps: every request has a `traceparent`, every answer an
 `x-request-id` that never comes again, and every event the random `obfuscation` field of OpenAI's.
 
+In the last columns the events repeat again, and half of them are thoughts between `<think>` and `</think>`: Trunkline
+runs with `think: split` and moves them to a field of their own, the others pass them on as they are.
+
 Who is which: SDK clients repeat their heads until tracing headers are added to them. The heads of llama.cpp's answers
 repeat, those of vLLM for a second (`date`), none that has an `x-request-id`, as OpenAI's have. The events of a vLLM
 stream repeat, those of llama.cpp and SGLang for a second (`created`; what repeats is then learned
@@ -96,7 +99,12 @@ def _unremembered(figures: Figures, names: list[str]) -> str:
                 *(_number(time, 2) for time in times),
             ]
 
-        return [name, *costs("heads", "requests", 1), *costs("events", "streams", 2)]
+        return [
+            name,
+            *costs("heads", "requests", 1),
+            *costs("events", "streams", 2),
+            *costs("thoughts", "streams", 2),
+        ]
 
     head = [
         "one core",
@@ -106,6 +114,7 @@ def _unremembered(figures: Figures, names: list[str]) -> str:
         "x its own above",
     ]
     head += ["CPU per chunk, every event decoded, us", "x nginx", "x vllm-router", "x its own above"]
+    head += ["CPU per chunk, thoughts split off, us", "x nginx", "x vllm-router", "x its own above"]
     return _table(head, [row(name) for name in names])
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import measures
 from bench.disturbance import Watch
 from bench.fleet import Fleet, Live, fleet, upstream
-from bench.gateways import IN_BARS, STRATEGIES, Gateway, routing_row, targets_row
+from bench.gateways import IN_BARS, STRATEGIES, Gateway, routing_row, splitting, targets_row
 from bench.loads import Traffic
 from bench.process import BenchError
 from bench.settings import DIRECT, DISTURBED, Results, Sample
@@ -47,6 +47,11 @@ class Rounds:
         if {"streams", "events", "bodies"}.intersection(names):
             with self._fleet("streams", self._rows, streams=True) as running:
                 self._on_streams(running, names)
+        if "thoughts" in names:
+            rows = [(splitting(gateway), binary) for gateway, binary in compared]
+            with self._fleet("thoughts", rows, streams=True) as running:
+                through = partial(measures.relay_streams, running, settings=self._settings, kind="thinking")
+                self._interleave("thoughts", running.lives, through)
         if "routing" in names:
             self._route("routing", [routing_row(count) for count in self._few_and_many], "models")
         if "targets" in names:
@@ -75,10 +80,10 @@ class Rounds:
         relay = partial(measures.relay_streams, running, settings=self._settings)
         if "streams" in names:
             self._note("streams", DIRECT, 0, partial(measures.direct_streams, running, self._settings))
-            self._interleave("streams", running.lives, partial(relay, varied=False))
+            self._interleave("streams", running.lives, partial(relay, kind="alike"))
         compared = [live for live in running.lives if live.gateway.name in IN_BARS]
         if "events" in names:
-            self._interleave("events", compared, partial(relay, varied=True))
+            self._interleave("events", compared, partial(relay, kind="varied"))
         if "bodies" in names:
             # Here, because this upstream reads a body to its end before it answers, as model servers do; nginx's
             # `return` does not.

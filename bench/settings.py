@@ -13,6 +13,7 @@ MEASURES = (
     "heads",
     "streams",
     "events",
+    "thoughts",
     "latency",
     "bodies",
     "churn",

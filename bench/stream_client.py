@@ -13,7 +13,7 @@ from typing import cast
 
 import uvloop
 
-from bench.payload import render_head, render_stream_request
+from bench.payload import Kind, render_head, render_stream_request
 
 _CONNECTING = 32
 """Connects under way at once: below every listen backlog (nginx: 511)."""
@@ -74,11 +74,11 @@ class StreamReader(asyncio.Protocol):
         self._counters.fail(f"closed: {exc!r}")
 
 
-async def run(port: int, streams: int, interval_ms: int, varied: int) -> None:
+async def run(port: int, streams: int, interval_ms: int, kind: Kind) -> None:
     """Open all streams, then answer questions until stdin closes."""
     loop = asyncio.get_running_loop()
     counters = Counters()
-    body = render_stream_request(interval_ms, varied=bool(varied))
+    body = render_stream_request(interval_ms, kind)
     request = render_head(body) + body
     gate = asyncio.Semaphore(_CONNECTING)
     transports: list[asyncio.Transport] = []
@@ -103,4 +103,5 @@ async def run(port: int, streams: int, interval_ms: int, varied: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(run(*(int(argument) for argument in sys.argv[1:5])))
+    port_, streams_, interval_, kind_ = sys.argv[1:]
+    uvloop.run(run(int(port_), int(streams_), int(interval_), cast("Kind", kind_)))

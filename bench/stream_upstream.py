@@ -3,7 +3,7 @@
 Run as `python -m bench.stream_upstream PORT PORT` (each port stands for one model server; one process serves both).
 Prints a line when ready and ends when its stdin closes. A POST whose body contains `interval=N` is answered by an event
 every N milliseconds until the connection closes; `interval=0` streams as fast as the loop turns, to measure headroom.
-With `interval=N varied` no two events in a row are alike in all but their text: see `payload.render_event`.
+`interval=N varied` and `interval=N thinking` ask for other kinds of events: see `payload.Kind`.
 Anything else gets a whole chat completion, which is enough for health checks and first requests.
 
 How: a wheel per interval with one slot per millisecond, streams dealt out over the slots. One timer serves all: each
@@ -20,7 +20,7 @@ from typing import cast
 
 import uvloop
 
-from bench.payload import CHAT_ANSWER, render_event
+from bench.payload import CHAT_ANSWER, Kind, render_event, render_thoughts
 
 _HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -30,10 +30,13 @@ _PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 
     len(CHAT_ANSWER),
     CHAT_ANSWER.encode(),
 )
-_INTERVAL = re.compile(rb"interval=(\d+)( varied)?")
-_ALIKE = [render_event(index) for index in range(64)]
-_VARIED = [render_event(index, random.Random(index)) for index in range(4096)]
-"""So many that a stream has met none of them when it comes to what a gateway remembers."""
+_INTERVAL = re.compile(rb"interval=(\d+) (alike|varied|thinking)")
+_EVENTS: dict[Kind, list[bytes]] = {
+    "alike": [render_event(index) for index in range(64)],
+    # So many that a stream has met none of them when it comes to what a gateway remembers.
+    "varied": [render_event(index, random.Random(index)) for index in range(4096)],
+    "thinking": render_thoughts(),
+}
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
@@ -42,9 +45,9 @@ _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
 class Wheel:
     """All streams of one interval and one kind of event."""
 
-    def __init__(self, interval_ms: int, *, varied: bool) -> None:
+    def __init__(self, interval_ms: int, kind: Kind) -> None:
         self.flat_out = interval_ms == 0
-        self.events = _VARIED if varied else _ALIKE
+        self.events = _EVENTS[kind]
         self.slots: list[set[StreamProtocol]] = [set() for _ in range(max(1, interval_ms))]
         self.position = 0
         self._next = 0
@@ -62,16 +65,16 @@ class Pacer:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._wheels: dict[tuple[int, bool], Wheel] = {}
+        self._wheels: dict[tuple[int, Kind], Wheel] = {}
         self._turn = 0
         self._last = int(loop.time() * 1000)
         self._tick()
 
-    def wheel(self, interval_ms: int, *, varied: bool) -> Wheel:
+    def wheel(self, interval_ms: int, kind: Kind) -> Wheel:
         """Return the wheel of this interval and kind, made when first asked for."""
-        if (interval_ms, varied) not in self._wheels:
-            self._wheels[interval_ms, varied] = Wheel(interval_ms, varied=varied)
-        return self._wheels[interval_ms, varied]
+        if (interval_ms, kind) not in self._wheels:
+            self._wheels[interval_ms, kind] = Wheel(interval_ms, kind)
+        return self._wheels[interval_ms, kind]
 
     def _tick(self) -> None:
         now = int(self._loop.time() * 1000)
@@ -140,7 +143,7 @@ class StreamProtocol(asyncio.Protocol):
             self.transport.write(_PLAIN)
             return
         self.transport.write(_HEAD)
-        self._slot = self._pacer.wheel(int(interval[1]), varied=interval[2] is not None).add(self)
+        self._slot = self._pacer.wheel(int(interval[1]), cast("Kind", interval[2].decode())).add(self)
 
     def pause_writing(self) -> None:
         """Skip this stream's turns while its gateway does not read."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from bench.loads import Streams, ask_once, run_latency
+from bench.payload import Kind
 from bench.process import BenchError
 from bench.upstreams import start_streaming, two_ports
 
@@ -23,9 +24,9 @@ def port() -> Iterator[int]:
         yield ports[0]
 
 
-@pytest.mark.parametrize("varied", [False, True])
-def test_every_stream_opens_and_goes_on(port: int, varied: bool) -> None:
-    with Streams(port, 3, 5, CORES, varied=varied) as streams:
+@pytest.mark.parametrize("kind", ["alike", "varied", "thinking"])
+def test_every_stream_opens_and_goes_on(port: int, kind: Kind) -> None:
+    with Streams(port, 3, 5, CORES, kind=kind) as streams:
         streams.wait_open(30)
         before = streams.count()
         while (now := streams.count()).events < before.events + 30:

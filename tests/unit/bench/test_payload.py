@@ -1,11 +1,12 @@
 import json
 import random
+from typing import Any
 
 import pytest
-from bench.payload import MODEL, render_event, render_request, render_stream_request
+from bench.payload import MODEL, render_event, render_request, render_stream_request, render_thoughts
 
 
-def decode_chunk(framed: bytes) -> dict[str, object]:
+def decode_chunk(framed: bytes) -> dict[str, Any]:
     """Check the framing of one HTTP chunk with one event, and return the event."""
     size, data, rest = framed.split(b"\r\n")
     assert (int(size, 16), rest) == (len(data), b"")
@@ -27,8 +28,13 @@ def test_a_request_names_its_model() -> None:
 
 
 def test_a_stream_request_tells_the_upstream_its_pace() -> None:
-    assert b" interval=2 varied" in render_stream_request(2, varied=True)
-    assert b" varied" not in render_stream_request(2)
+    assert b" interval=2 varied" in render_stream_request(2, "varied")
+    assert b" interval=2 alike" in render_stream_request(2)
+
+
+def test_half_of_the_events_are_thoughts() -> None:
+    texts = [decode_chunk(event)["choices"][0]["delta"]["content"] for event in render_thoughts()]
+    assert (texts.index("<think>"), texts.index("</think>"), len(texts)) == (0, 127, 256)
 
 
 def test_events_differ_in_their_text_alone() -> None:

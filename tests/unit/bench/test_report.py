@@ -23,7 +23,7 @@ def canned() -> Results:
         for number in range(3):
             results.samples.append(Sample(measure=measure, gateway=gateway, round=number, values=values))
 
-    for measure in ("requests", "heads", "streams", "events", "churn"):
+    for measure in ("requests", "heads", "streams", "events", "thoughts", "churn"):
         add(measure, DIRECT, per_second=200_000.0, reads_per_second=60_000.0)
         for name, cost in COSTS.items():
             add(
@@ -66,11 +66,12 @@ def test_the_page_says_of_every_bar_whether_it_is_met() -> None:
         ("CPU per request, heads never seen before", "x nginx"): "**missed** by 0.50 x nginx (20 %)",
         ("CPU per streamed chunk", "x nginx"): "**missed** by 1.70 x nginx (131 %)",
         ("CPU per streamed chunk, every event decoded", "x nginx"): "**missed** by 1.70 x nginx (131 %)",
+        ("CPU per streamed chunk, think filter on", "x nginx"): "**missed** by 1.20 x nginx (67 %)",
         ("added latency, p99", "ms"): "**missed** by 0.500 ms (25 %)",
         ("added latency, p99, bodies of 100 KB", "ms"): "**missed** by 0.500 ms (25 %)",
     }
     assert {what: row[3] for what, row in lines.items() if row[3] != "met"} == missed
-    assert len(lines) == 19
+    assert len(lines) == 20
     assert lines["CPU per request", "x vllm-router"][1] == "0.75 x vllm-router"
     assert lines["CPU per request, 1,000 backends", "x 2 backends"][1] == "1.20 x 2 backends"
     for strategy in STRATEGIES:
