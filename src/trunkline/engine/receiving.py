@@ -27,6 +27,7 @@ from trunkline.engine.whole import refusal
 from trunkline.errors import CUT, DIVERGED, ERROR_IN_200, ERROR_IN_STREAM, MALFORMED, Fault
 from trunkline.streams.fold import Folder
 from trunkline.streams.inspect import INSPECTORS, ChatInspector, StreamInspector
+from trunkline.wire.chunked import SIZE_LINES
 from trunkline.wire.encoding import BadEncodingError, Inflater
 from trunkline.wire.head import ResponseHead
 from trunkline.wire.values import SSE_SURFACES, Call
@@ -257,24 +258,33 @@ class Receiving(Relay):
     def _change_way(self, way: tuple[bytes, ...] | None) -> None:
         """From now on what comes the short way goes on differently."""
         self._way = way
-        owner = self._owner
         if self._forward is None:
             return
         if way is None:
             self.connection.forward = self._forward
             return
+        if not way:
+            self.connection.forward = self._withhold
+            return
         inspector = self._inspector
         assert isinstance(inspector, ChatInspector)
-        taken = inspector.taken
+        assert inspector.frame is not None
+        skipped, left_out = map(len, inspector.frame)
+        forward, before, after = self._forward, way[0], way[1] + b"\r\n"
+        around = len(way[0]) + len(way[1])
 
         def translate(data: bytes) -> None:
-            self.withheld += len(data)
-            owner.send(taken(data).join(way))
+            size = len(data)
+            text = data[len(SIZE_LINES[size]) + skipped : size - left_out]
+            out = b"%x\r\n%b%b%b" % (around + len(text), before, text, after)
+            self.withheld += size - len(out)
+            forward(out)
 
-        def withhold(data: bytes) -> None:
-            self.withheld += len(data)
+        self.connection.forward = translate
 
-        self.connection.forward = translate if way else withhold
+    def _withhold(self, data: bytes) -> None:
+        """Thoughts that the client does not get."""
+        self.withheld += len(data)
 
     def finish_early(self) -> None:
         self.connection.abort()
