@@ -15,7 +15,13 @@ _LONGEST_SHOWN = 60
 
 def check_routing(settings: Settings, root: Mapping, report: Report) -> None:
     """Report what is wrong with them, and warn of what is hardly meant."""
-    known = models.KnownModels(models.PublicModels(settings.models), settings.backends)
+    groups = settings.shaping.groups
+    known = models.KnownModels(
+        models.PublicModels(settings.models),
+        settings.backends,
+        stand_ins=[name for name, group in groups.items() if group.upstream],
+        variants=settings.shaping.variants,
+    )
     for place, problem in models.problems(settings.models, settings.backends):
         place = ("models", *place)
         # The name of a model is a key, and has no value of its own.

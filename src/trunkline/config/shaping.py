@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import structs
 
 from trunkline.config.bind import Report
-from trunkline.config.levels import Level, Levels, Variant
+from trunkline.config.levels import Group, Level, Levels, Variant
 from trunkline.config.llm_params import parse_groups
 from trunkline.config.model import ModelEntry, Settings, VariantEntry
 from trunkline.config.routing import line
@@ -41,8 +41,17 @@ Entry = ModelEntry | VariantEntry | KeySettings
 
 def tags_of(environ: Mapping[str, str]) -> tuple[str, str]:
     """The tags of thoughts where the settings name none."""
+    tags = _written_tags(environ)
+    return Levels().tags if _wrong(tags) else tags
+
+
+def _written_tags(environ: Mapping[str, str]) -> tuple[str, str]:
     usual = Levels().tags
     return environ.get(START) or usual[0], environ.get(END) or usual[1]
+
+
+def _wrong(tags: tuple[str, str]) -> str:
+    return problems(ThinkSettings(tags=[list(tags)]))
 
 
 def level_of(values: Mapping[str, Any], tags: tuple[str, str]) -> Level:
@@ -97,6 +106,8 @@ def levels_of(
     for place, problem in _wrong_variants(variants):
         _report(root, place, problem, report)
     tags = tags_of(environ)
+    if why := _wrong(_written_tags(environ)):
+        report.warn(f"{START}, {END}", f"{why.removeprefix('tags[0]: ')}; the usual tags hold")
     nothing = Level()
     if report.errors:
         return Levels()
@@ -108,9 +119,18 @@ def levels_of(
             if (level := level_of(structs.asdict(item), tags)) != nothing
         },
         variants={name: _resolved(name, variants, tags) for name in variants},
-        groups=parse_groups(environ.get(GROUPS, ""), lambda text: report.warn(GROUPS, text)),
+        groups=_groups(environ, tags, report),
         tags=tags,
     )
+
+
+def _groups(environ: Mapping[str, str], tags: tuple[str, str], report: Report) -> dict[str, Group]:
+    groups = parse_groups(environ.get(GROUPS, ""), lambda text: report.warn(GROUPS, text))
+    for name, group in groups.items():
+        if why := _wrong((group.start or tags[0], group.end or tags[1])):
+            report.warn(GROUPS, f"`{name}`: its tags are left out: {why.removeprefix('tags[0]: ')}")
+            groups[name] = structs.replace(group, start="", end="")
+    return groups
 
 
 def plain(models: dict[str, ModelEntry]) -> dict[str, ModelSettings]:

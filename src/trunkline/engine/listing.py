@@ -4,28 +4,43 @@ Owns that choice and what an entry of a public model says. Does not own what bac
 answer, nor what a key may see (gateway/surfaces/models.py).
 
 A public model is shown as its first target is listed, under its own name. Of one whose name is a glob the listed
-models that fit are shown. A name that only rules have (`for: [auto]`) is shown like a model.
+models that fit are shown. A name that only rules have (`for: [auto]`) is shown like a model; so are names that stand
+for other models, and `model@variant` for each model that a variant fits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 
 from trunkline.config.model import Settings
 from trunkline.engine.catalog import Entry
+from trunkline.engine.names import Names
 from trunkline.routing.models import PublicModels
 from trunkline.routing.plan import is_glob
 
 
-def shown(settings: Settings, listed: list[Entry]) -> list[Entry]:
+def shown(settings: Settings, listed: list[Entry], names: Names) -> list[Entry]:
     """The entries to show. `listed`: those of the backends, once each."""
     found = list(_public(settings, listed)) if settings.models else list(listed)
-    known = {entry["id"] for entry in found}
+    known = dict.fromkeys(entry["id"] for entry in found)
     for rule in settings.rules:
         for name in rule.for_ or ():
             if name not in known and not is_glob(name):
-                known.add(name)
-                found.append({"id": name, "object": "model", "created": 0, "owned_by": "trunkline"})
-    return found
+                known[name] = None
+                found.append(_own(name))
+    return [*found, *pseudo(names, known)]
+
+
+def pseudo(names: Names, known: Collection[str]) -> list[Entry]:
+    """The entries of names that stand for models; `known`: the models that there are."""
+    seen = set(known)
+    models = list(dict.fromkeys((*known, *names.pseudo())))
+    found = [name for name in models if name not in seen]
+    found += [name for model in models for name in names.fitting(model) if name not in seen]
+    return [_own(name) for name in found]
+
+
+def _own(name: str) -> Entry:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "trunkline"}
 
 
 def _public(settings: Settings, listed: list[Entry]) -> Iterator[Entry]:

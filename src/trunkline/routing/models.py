@@ -107,14 +107,25 @@ class PublicModels:
 
 
 class KnownModels:
-    """Which models there are, as far as the configuration tells: of `models:`, and of the backends."""
+    """Which models there are, as far as the configuration tells: of `models:`, and of the backends.
 
-    def __init__(self, models: PublicModels, backends: list[BackendSettings]) -> None:
+    `stand_ins`: names that stand for other models. `variants`: what may stand behind an `@`.
+    """
+
+    def __init__(
+        self,
+        models: PublicModels,
+        backends: list[BackendSettings],
+        *,
+        stand_ins: Iterable[str] = (),
+        variants: Iterable[str] = (),
+    ) -> None:
         self._models = models
+        self._variants = frozenset(variants)
         self._any = any(backend.models is None for backend in backends)
         names = dict.fromkeys(name for backend in backends for name in backend.models or ())
         self._globs = [name for name in names if is_glob(name)]
-        self._exact = {name: None for name in (*models.names(), *names) if not is_glob(name)}
+        self._exact = {name: None for name in (*models.names(), *names, *stand_ins) if not is_glob(name)}
 
     def __repr__(self) -> str:
         return f"<KnownModels {', '.join(self._exact)}>"
@@ -126,7 +137,12 @@ class KnownModels:
             or name in self._exact
             or self._models.find(name) is not None
             or any(fnmatchcase(name, glob) for glob in self._globs)
+            or self._has_base(name)
         )
+
+    def _has_base(self, name: str) -> bool:
+        base, _, variant = name.rpartition("@")
+        return bool(base) and variant in self._variants and self.has(base)
 
     def hint(self, name: str) -> str:
         """`; did you mean ...?` or nothing."""

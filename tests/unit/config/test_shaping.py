@@ -267,3 +267,30 @@ def test_a_target_of_the_environment_has_its_thoughts_cut_out() -> None:
 )
 def test_mistakes_have_their_place(text: str, lines: list[str], tmp_path: Path) -> None:
     assert errors(tmp_path, BACKEND + text) == lines
+
+
+def test_tags_that_cannot_work_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    long = "x" * 300
+    environ = {
+        "LLM_PARAMS": f"model=m,think_tag_start={long},enable_think_tag_filtering=true",
+        "THINK_TAG": long,
+    }
+    found = loaded(tmp_path, BACKEND + "    think: strip\n", environ)
+    assert found.settings.shaping.backends["a"].think == ThinkSettings()
+    group = found.settings.shaping.groups["m"]
+    assert (group.start, group.filters) == ("", True)
+    places = [warning.partition(": ")[0] for warning in found.warnings]
+    assert places == ["THINK_TAG, THINK_END_TAG", "LLM_PARAMS"]
+
+
+def test_rules_may_use_variants_and_names_that_stand_for_models(tmp_path: Path) -> None:
+    text = (
+        "backends: [{name: a, url: 'http://h', models: [m]}]\nvariants: {low: {}}\n"
+        "rules: [{for: [x], when: {tools: true}, use: m@low}, {for: [x], use: fast}]\n"
+    )
+    environ = {"LLM_PARAMS": "model=fast,upstream_model_name=m"}
+    assert len(loaded(tmp_path, text, environ).settings.rules) == 2
+    assert errors(tmp_path, text) == ["3:70: rules[1].use: no model is called `fast`"]
+    assert errors(tmp_path, text.replace("fast", "m@high"))[0].startswith(
+        "3:70: rules[1].use: no model is called"
+    )

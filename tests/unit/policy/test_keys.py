@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.errors import INVALID_KEY, Fault
-from trunkline.policy.keys import ANONYMOUS, Key, Keyring, KeySettings
+from trunkline.policy.keys import ANONYMOUS, Key, Keyring, KeySettings, key_of
 
 SETTINGS = [
     KeySettings(name="a", key="sk-one", models=["chat", "llama3*", "odd[1]"]),
@@ -120,3 +120,11 @@ def test_no_repr_tells_a_secret() -> None:
 def test_a_key_has_a_name_and_a_secret(raw: bytes) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(raw, type=KeySettings)
+
+
+def test_a_key_brings_its_overrides() -> None:
+    some = KeySettings(name="k", key="kkk", params={"user": msgspec.Raw(b'"k"'), "n": msgspec.Raw(b"null")})
+    found = key_of(some)
+    assert found.overrides is not None
+    assert found.overrides.apply({"n": msgspec.Raw(b"2")})[0] == {"user": msgspec.Raw(b'"k"')}
+    assert key_of(KeySettings(name="k", key="kkk")).overrides is None

@@ -2,6 +2,7 @@
 
 import pytest
 
+from trunkline.errors import Fault
 from trunkline.policy.keys import ANONYMOUS, Key
 from trunkline.policy.permission import body_fault, pin_fault
 from trunkline.wire.call import ParsedBody
@@ -52,3 +53,16 @@ def test_what_a_limited_key_may_not_send(
         assert fault is not None
         assert (fault.http_status, fault.error_code) == (403, "model_not_allowed")
         assert says in fault.message
+
+
+def test_who_may_use_a_model_may_use_its_variants() -> None:
+    def base(name: str) -> str:
+        return name.removesuffix("@low")
+
+    def fault(models: tuple[str, ...], model: str) -> Fault | None:
+        return body_fault(Key("k", models), ParsedBody(model, False, True, b""), "", base)
+
+    assert fault(("chat",), "chat@low") is None
+    assert fault(("chat@low",), "chat@low") is None
+    assert fault(("chat@low",), "chat") is not None
+    assert fault(("chat",), "chat@high") is not None

@@ -186,3 +186,19 @@ def test_few_names_are_compared_and_of_long_ones_the_beginning() -> None:
     many = [f"model-{number}" for number in range(5000)]
     assert close_hint("model-4999x", many) != "; did you mean `model-4999`?"
     assert close_hint("model-1" + "x" * 100_000, many) == ""
+
+
+def test_the_name_that_the_configuration_has() -> None:
+    public = PublicModels({"chat": model("a", aliases=["gpt", "o-*"]), "g-*": model("a", aliases=["h"])})
+    names = ("chat", "gpt", "o-1", "g-1", "h", "x")
+    assert [public.configured(name) for name in names] == ["chat", "chat", "chat", "g-*", "g-*", ""]
+
+
+def test_names_that_stand_for_models_and_variants_are_known() -> None:
+    known = KnownModels(
+        PublicModels({"chat": model("a")}), backends(a=["m"]), stand_ins=["p"], variants=["v"]
+    )
+    for name in ("p", "chat@v", "m@v", "p@v", "chat@v@v"):
+        assert known.has(name), name
+    for name in ("q", "q@v", "chat@w", "@v", "chat@"):
+        assert not known.has(name), name

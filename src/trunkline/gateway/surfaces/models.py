@@ -45,7 +45,7 @@ class ModelList:
         listed = runtime.discovery.catalog.entries()
         if self._made_of[0] is not listed or self._made_of[1] is not runtime.settings:
             self._made_of = (listed, runtime.settings)
-            self._shown = shown(runtime.settings, listed)
+            self._shown = shown(runtime.settings, listed, runtime.choices.names)
         return self._shown
 
     def handler(
@@ -61,7 +61,10 @@ class ModelList:
     async def _answer(self, route: Route, key: Key, dialect: Dialect, request_id: str) -> Reply:
         discovery = self._runtime.discovery
         await discovery.settled(FIRST_LISTS)
-        entries = [entry for entry in self._entries() if key.allows(entry["id"])]
+        base = self._runtime.choices.names.base  # whoever may use a model may use its variants
+        entries = [
+            entry for entry in self._entries() if key.allows(entry["id"]) or key.allows(base(entry["id"]))
+        ]
         if route.model:
             found = _one(entries, route.model, dialect)
         elif dialect == "anthropic":
