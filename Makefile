@@ -42,7 +42,21 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml $(CONSTRAINTS)
 	$(call install,[dev])
 	touch $(VENV)/.run $@
 
-.PHONY: help run test check lint fix unit contract e2e endurance pins clean
+# The clients of tests/clients, apart from the rest and from each other: some want openai 2, some openai 3.
+CLIENTS := $(VENV)-clients
+NODE_CLIENTS := tests/clients/node/node_modules
+
+$(CLIENTS)/%/.made: requirements/clients-%.txt | $(VENV)/.made
+	{ $(BIN)/uv venv --quiet --clear --python $(PYTHON) $(@D) \
+	    && $(BIN)/uv pip install --quiet --python $(@D)/bin/python --requirement $<; } \
+	  || { $(PYTHON) -m venv --clear $(@D) && PIP_CONSTRAINT= $(@D)/bin/python -m pip install --quiet --requirement $<; }
+	touch $@
+
+$(NODE_CLIENTS)/.made: tests/clients/node/package-lock.json | $(VENV)/.dev
+	$(BIN)/python tests/clients/npm.py ci
+	touch $@
+
+.PHONY: help run test check lint fix unit contract e2e clients test-clients endurance pins clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 24
@@ -50,7 +64,7 @@ help: ## this list
 run: $(VENV)/.run ## a small real model behind the gateway on 127.0.0.1:8080; Ctrl-C stops both
 	@exec $(BIN)/trunkline demo
 
-test: unit contract e2e endurance ## all tests
+test: unit contract e2e clients endurance ## all tests but those of the Node clients
 
 check: lint unit ## format, lint, types, import rules, unit and architecture tests: under a minute
 
@@ -78,6 +92,12 @@ peers:
 e2e: $(VENV)/.dev ## tests against a real llama.cpp server
 	$(PYTEST) tests/e2e
 
+clients: $(VENV)/.dev $(CLIENTS)/openai2/.made $(CLIENTS)/openai3/.made ## what users call us with, in Python
+	$(PYTEST) tests/clients -m 'not node'
+
+test-clients: $(VENV)/.dev $(CLIENTS)/openai2/.made $(CLIENTS)/openai3/.made $(NODE_CLIENTS)/.made ## the same, and in Node
+	$(PYTEST) tests/clients
+
 endurance: $(VENV)/.dev ## tens of thousands of calls with faults: no leak, no hang; gigabytes through slow readers
 	$(PYTEST) tests/endurance
 
@@ -90,8 +110,12 @@ pins: $(VENV)/.dev ## renew the pinned versions
 	  $(BIN)/uv pip compile pyproject.toml requirements/build.in --extra dev --universal --python-version 3.11 \
 	    --upgrade --no-header --no-annotate --quiet; } > $(CONSTRAINTS).new
 	mv $(CONSTRAINTS).new $(CONSTRAINTS)
+	@for pins in requirements/clients-*.in; do \
+	  { echo "# Exact versions of the clients in $${pins##*/}. Renew with \`make pins\`."; \
+	    $(BIN)/uv pip compile $$pins --universal --python-version 3.11 --upgrade --no-header --no-annotate --quiet; \
+	  } > $${pins%.in}.new; mv $${pins%.in}.new $${pins%.in}.txt; done
 
 clean: ## remove the environment and all that can be made again
-	rm -rf $(VENV) .coverage .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(CLIENTS) $(NODE_CLIENTS) .coverage .pytest_cache .ruff_cache .hypothesis build dist
 
 -include bench/bench.mk
