@@ -197,7 +197,7 @@ def run(client: Client, wanted: list[Ask], url: str, key: str) -> dict[Ask, Told
         check=False,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         env=kept | {"PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": "*"},
     )
     told = [msgspec.json.decode(line, type=Told) for line in done.stdout.splitlines()]
