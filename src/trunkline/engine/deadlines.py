@@ -35,13 +35,14 @@ def due(
     *,
     started: float,
     committed: bool,
+    begun: bool,
     total_at: float,
     first_token_at: float,
     hold_at: float,
     idle: float,
 ) -> Due | Fault:
-    """Look at all deadlines of a call. `idle`: seconds between two events; until content came there is `first_token_at`
-    for that, and where nobody else could be asked `total_at`.
+    """Look at all deadlines of a call. `idle`: seconds between two events of a stream that has `begun`; until content
+    came there is `first_token_at` for that, and where nobody else could be asked `total_at`.
     """
     if not committed and now >= total_at:
         return Fault(TOTAL_TIMEOUT, f"no answer within {total_at - started:g} s")
@@ -49,9 +50,9 @@ def due(
         if relay.over_at:  # comments may go on for ever
             if now - relay.over_at > min(idle, LAST_WORD):
                 return Due.FINISH
-        elif committed and now - relay.last_at > idle:
+        elif begun and now - relay.last_at > idle:
             return Fault(IDLE_TIMEOUT, f"the upstream was silent for {idle:g} s")
-        elif committed and now - relay.last_event_at > MOST_PATIENCE * idle:
+        elif begun and now - relay.last_event_at > MOST_PATIENCE * idle:
             return Fault(IDLE_TIMEOUT, f"the upstream sent no event for {MOST_PATIENCE * idle:g} s")
     if committed:
         return Due.NOTHING

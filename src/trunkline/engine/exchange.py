@@ -134,6 +134,7 @@ class Exchange(Delivery):
             relay,
             started=self._started,
             committed=self.committed,
+            begun=self.committed or (relay is not None and relay.gathering),
             total_at=self._started + self._choice.total,
             first_token_at=self._first_token_at if self._replaceable(now) else NEVER,
             hold_at=self._hold_at,

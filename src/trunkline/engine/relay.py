@@ -123,6 +123,11 @@ class Relay:
         return self._phase == EVENTS and self._inspector is not None and self._inspector.over
 
     @property
+    def gathering(self) -> bool:
+        """Whether a stream that has begun is gathered into one body."""
+        return self._fold is not None and self._inspector is not None and self._inspector.content
+
+    @property
     def is_event_stream(self) -> bool:
         """Whether the upstream answers with server-sent events."""
         return self._inspector is not None
