@@ -271,9 +271,9 @@ class Attempts:
         if call.form:
             return Sent(form_for(call, self._target.model))
         fields: Fields | None = None
-        behind = 0
+        ready = None
         if splicing is not None and splicing.fields is not None:
-            fields, behind = splicing.fields, 1  # the answer's beginning
+            fields, ready = splicing.fields, splicing.notes
         elif failover is not None:
             fields = failover.fields
         fields = fields or call.fields
@@ -281,7 +281,7 @@ class Attempts:
             return Sent(call.body)
         limit = None if failover is None else failover.limit
         shaped = shape(
-            self._upstream, call, fields, self._target.model, self._orders, limit=limit, behind=behind
+            self._upstream, call, fields, self._target.model, self._orders, limit=limit, ready=ready
         )
         if isinstance(shaped, Fault) or failover is None or not failover.note:
             return shaped

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trunkline.engine.orders import Orders
+from trunkline.engine.orders import Orders, applied
 from trunkline.errors import UNFIT, Blame, Fault, Overflow
 from trunkline.policy.eviction import Eviction, evict, render
 from trunkline.policy.overflow_recovery import lower_limit, tokens_to_free
@@ -120,9 +120,7 @@ class Failover:
 
     def _sent(self) -> Fields:
         """The request as it was sent, as far as its length goes."""
-        fields = self._request()
-        if self.orders is not None and self.orders.overrides is not None:
-            fields, _ = self.orders.overrides.apply(fields)
+        fields, _ = applied(self.orders, self._request())
         return fields if self.limit is None else lower_limit(fields, self._call.surface, self.limit) or fields
 
     def _evict(self, overflow: Overflow) -> bool:

@@ -20,7 +20,7 @@ from msgspec import structs
 
 from trunkline.config.levels import Group, Level, Levels
 from trunkline.engine.names import Named
-from trunkline.policy.overrides import Overrides, merge
+from trunkline.policy.overrides import Fields, Overrides, merge
 from trunkline.streams.answer import AS_IT_IS, AnswerSettings
 from trunkline.streams.think import ThinkSettings
 from trunkline.wire.values import SSE_SURFACES
@@ -89,6 +89,11 @@ class Ordering:
             overrides = _without_stream(overrides)
         answer = _answer([at_backend, model], named, shown, levels.tags) if text else AS_IT_IS
         return Orders(overrides or None, None if answer == AS_IT_IS else answer)
+
+
+def applied(orders: Orders | None, fields: Fields) -> tuple[Fields, tuple[str, ...]]:
+    """A request with what the operator wants in it, and what that changed; the same object if nothing."""
+    return (fields, ()) if orders is None or orders.overrides is None else orders.overrides.apply(fields)
 
 
 def ordering_of(

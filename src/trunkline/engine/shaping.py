@@ -57,18 +57,19 @@ def shape(
     orders: Orders | None = None,
     *,
     limit: int | None = None,
-    behind: int = 0,
+    ready: tuple[str, ...] | None = None,
 ) -> Sent | Fault:
     """What to send, or a fault where a change is not wanted (`strict_params`).
 
-    `fields`: the request object, the client's own or one that was made smaller; of its messages the last `behind` are
-    the gateway's own. `target_model`: its name there. `limit`: tokens that the answer may have at most.
+    `fields`: the request object, the client's own or one that was made smaller. `ready`: the operator's wants are in
+    it already, and this is what they changed. `target_model`: its name there. `limit`: tokens that the answer may have
+    at most.
     """
     surface, streams = call.surface, None
     changed, notes, own_options = fields, (), False
     overrides = None if orders is None else orders.overrides
     if overrides is not None:
-        changed, notes = overrides.apply(fields, behind=behind)
+        changed, notes = overrides.apply(fields) if ready is None else (fields, ready)
         own_options = _OPTIONS in overrides.force or _OPTIONS in overrides.remove
         if surface in SSE_SURFACES:
             streams = bytes(changed.get("stream", b"")) == b"true"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.engine.deadlines import NEVER
 from trunkline.engine.failover import Failover, Fields, fields_of
+from trunkline.engine.orders import Ordering, applied
 from trunkline.errors import Fault
 from trunkline.policy.tokens import CHARS_PER_TOKEN
 from trunkline.routing.balancers.base import Candidate
@@ -30,14 +31,16 @@ if TYPE_CHECKING:
 class Splicing:
     """One stream's chance to be gone on with. Made at its content commit, where a cut could be mended."""
 
-    __slots__ = ("_had", "cut", "fields", "joint", "target", "told", "transcript", "until", "why")
+    __slots__ = ("_had", "cut", "fields", "joint", "notes", "target", "told", "transcript", "until", "why")
 
     def __init__(self) -> None:
         self.transcript = Transcript()
         self.joint: Splice | None = None
         """What the second answer goes through, once it was asked for."""
         self.fields: Fields | None = None
-        """The request for the rest; None: the same as before."""
+        """The request for the rest, with what the operator wants in it; None: the same as before."""
+        self.notes: tuple[str, ...] = ()
+        """What the operator's wants changed in that."""
         self.until = NEVER
         """When the second answer must have come to where the first was cut."""
         self.cut: Fault | None = None
@@ -59,6 +62,7 @@ class Splicing:
         upstreams: "dict[str, Upstream]",
         failover: Failover,
         fault: Fault,
+        ordering: Ordering | None,
     ) -> Pick | None:
         """Where the answer is asked for again; None, and `why`, if it is not."""
         now, tries = runtime.clock.now, failover.tries
@@ -71,7 +75,9 @@ class Splicing:
             return self._refuse(had)
         failover.forget_limit()
         fields = failover.fields or fields_of(call)
-        if reason := unfit(call.surface, fields, len(call.body) / CHARS_PER_TOKEN):
+        if reason := unfit(
+            call.surface, applied(failover.orders, fields)[0], len(call.body) / CHARS_PER_TOKEN
+        ):
             return self._refuse(reason)
         allowed = tries.allowed()
 
@@ -91,7 +97,12 @@ class Splicing:
             return self._refuse("the retry budget is used up")
         style = upstreams[found.candidate.target.backend.name].settings.prefill
         self._had = had
-        self.fields = prefill(fields, had, style) if how == "continue" and style is not None else None
+        if how == "continue" and style is not None:
+            backend = found.candidate.target.backend.name
+            orders = None if ordering is None else ordering.at(found.tier, backend, call.surface)
+            # The answer's beginning comes behind what the operator adds, and lowers the limit that he sets.
+            fields, self.notes = applied(orders, fields)
+            self.fields = prefill(fields, had, style)
         self.joint = Splice(had) if self.fields is None else Continuation(had)
         self.target = found.candidate.target
         tries.move(found)

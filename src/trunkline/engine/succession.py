@@ -83,7 +83,6 @@ class Succession(Attempts):
         if not leads_on(fault) or (relay is not None and self._is_done_once(fault)):
             return None
         failover = self._failing_over()
-        failover.orders = self._orders
         step = failover.after(fault, self._runtime.clock.now, probe=self._probe)
         if isinstance(step, Wait):
             if self._queues(failover.tries.allowed(), fault):
@@ -158,6 +157,7 @@ class Succession(Attempts):
                 deadline=self._started + choice.total,
                 needs=self._needs,
             )
+        failover.orders = self._orders
         return failover
 
     def _last_word(self, fault: Fault) -> Fault:
@@ -271,7 +271,9 @@ class Succession(Attempts):
             if relay is None or relay.mid_event:
                 splicing.cut, splicing.why = fault, "it was cut in the middle of an event"
                 return None
-            pick = splicing.begin(runtime, self.call, self._choice.upstreams, failover, fault)
+            pick = splicing.begin(
+                runtime, self.call, self._choice.upstreams, failover, fault, self._choice.ordering
+            )
         else:
             pick = splicing.restart(failover, fault)
         if pick is None:

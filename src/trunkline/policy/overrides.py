@@ -17,7 +17,6 @@ Fields = dict[str, msgspec.Raw]
 NULL = b"null"
 
 _MAX_SHOWN = 40  # characters of a value in a note
-_BLANKS = b" \t\r\n,"
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -39,11 +38,8 @@ class Overrides(msgspec.Struct, frozen=True, gc=False):
     def __bool__(self) -> bool:
         return bool(self.force or self.remove or self.fill or self.append)
 
-    def apply(self, fields: Fields, *, behind: int = 0) -> tuple[Fields, tuple[str, ...]]:
-        """The fields with everything done, and what was changed, in words; the same object if nothing was.
-
-        `behind`: messages at the end that are the gateway's own, so that text goes in front of them.
-        """
+    def apply(self, fields: Fields) -> tuple[Fields, tuple[str, ...]]:
+        """The fields with everything done, and what was changed, in words; the same object if nothing was."""
         changes: Fields = {}
         notes: list[str] = []
         for name, value in self.force.items():
@@ -57,7 +53,7 @@ class Overrides(msgspec.Struct, frozen=True, gc=False):
         removed = [name for name in fields if name in self.remove]
         notes += [f"removed `{name}`" for name in removed]
         if self.append:
-            messages = _with_text(fields.get("messages"), self.append, behind)
+            messages = _with_text(fields.get("messages"), self.append)
             if messages is not None:
                 changes["messages"] = messages
                 notes.append("text added to the last user message")
@@ -114,7 +110,7 @@ def _shown(value: msgspec.Raw) -> str:
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
-def _with_text(raw: msgspec.Raw | None, text: str, behind: int) -> msgspec.Raw | None:
+def _with_text(raw: msgspec.Raw | None, text: str) -> msgspec.Raw | None:
     """`messages` with a text at the end of what the user said last; None where they are no list."""
     said = _encode({"role": "user", "content": text})
     if raw is None or bytes(raw) == NULL:
@@ -123,26 +119,14 @@ def _with_text(raw: msgspec.Raw | None, text: str, behind: int) -> msgspec.Raw |
         messages = _decode_list(raw)
     except (msgspec.DecodeError, RecursionError):
         return None
-    at = len(messages) - behind
-    if at <= 0:
-        return msgspec.Raw(b"[%b]" % b",".join([said, *map(bytes, messages)]))
-    whole = bytes(raw)
-    begin, end = _span(whole, messages, at - 1)
-    last = _with_content(messages[at - 1], text)
+    if not messages:
+        return msgspec.Raw(b"[%b]" % said)
+    inside = bytes(raw)[:-1].rstrip()
+    tail = bytes(raw)[len(inside) :]
+    last = _with_content(messages[-1], text)
     if last is None:
-        return msgspec.Raw(b"%b,%b%b" % (whole[:end], said, whole[end:]))
-    return msgspec.Raw(whole[:begin] + last + whole[end:])
-
-
-def _span(array: bytes, items: list[msgspec.Raw], at: int) -> tuple[int, int]:
-    """Where an item of an array stands."""
-    begin = end = 1
-    for item in items[: at + 1]:
-        begin = end
-        while array[begin] in _BLANKS:
-            begin += 1
-        end = begin + len(item)
-    return begin, end
+        return msgspec.Raw(b"%b,%b%b" % (inside, said, tail))
+    return msgspec.Raw(inside[: len(inside) - len(messages[-1])] + last + tail)
 
 
 def _with_content(raw: msgspec.Raw, text: str) -> bytes | None:

@@ -223,12 +223,14 @@ async def running(
     data_dir: str | None = None,
     models: dict[str, Any] | None = None,
     rules: list[dict[str, Any]] | None = None,
+    made: Callable[[list[str]], Settings] | None = None,
 ) -> AsyncGenerator[World]:
     """Start a gateway in front of one simulator per fault (None: healthy; no argument: one healthy simulator).
 
     A fault is put into a header of the backend, so that the same request meets each backend in its own state.
     `urls` are further backends, behind the simulators; `backends` are further settings of each, in order.
-    Backends are called a, b, c ... and are tried in that order. `models` and `rules` are as in a file.
+    Backends are called a, b, c ... and are tried in that order. `models` and `rules` are as in a file. `made` makes
+    other settings of the addresses.
     """
     loop = asyncio.get_running_loop()
     before = asyncio.all_tasks()
@@ -250,19 +252,18 @@ async def running(
                 "on_cut": "error",
             }
             settings.append(BackendSettings(**(values | ((backends or [])[index : index + 1] or [{}])[0])))
-        gateway = Gateway(
-            Settings(
-                server=ServerSettings(port=0, **(server or {})),
-                admin=AdminSettings(port=0),
-                keys=keys or [],
-                backends=settings,
-                passthrough=passthrough,
-                discovery=DiscoverySettings(interval=discovery),
-                data_dir=data_dir,
-                models=msgspec.convert(models or {}, dict[str, ModelSettings]),
-                rules=msgspec.convert(rules or [], list[RuleSettings]),
-            )
+        plain = Settings(
+            server=ServerSettings(port=0, **(server or {})),
+            admin=AdminSettings(port=0),
+            keys=keys or [],
+            backends=settings,
+            passthrough=passthrough,
+            discovery=DiscoverySettings(interval=discovery),
+            data_dir=data_dir,
+            models=msgspec.convert(models or {}, dict[str, ModelSettings]),
+            rules=msgspec.convert(rules or [], list[RuleSettings]),
         )
+        gateway = Gateway(plain if made is None else made(addresses))
         world = World(gateway, sims)
         loop.set_exception_handler(lambda _loop, context: world.errors.append(repr(context)))
         await gateway.start()

@@ -173,7 +173,9 @@ def test_a_stream_may_be_wanted_of_the_upstream_alone(make: Make) -> None:
     assert (found.body, found.streams) == (b'{"model":"m"}', False)
 
 
-def test_text_goes_in_front_of_an_answer_s_beginning(make: Make) -> None:
-    body = b'{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}'
-    found = sent(make({}), body, overrides=Overrides(append="X"), behind=1)
-    assert found.body == body.replace(b'"a"', b'"aX"')
+def test_what_was_changed_before_is_not_changed_again(make: Make) -> None:
+    body = b'{"model":"m","messages":[{"role":"user","content":"a"}],"max_tokens":3,"stream":true}'
+    overrides = Overrides(append="X", force=sets(max_tokens=9, stream=True).force)
+    found = sent(make({}), body, overrides=overrides, ready=("note",))
+    assert found.body == body[:-1] + b',"stream_options":{"include_usage":true}}'
+    assert (found.notes, found.streams) == (("note",), True)

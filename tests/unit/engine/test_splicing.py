@@ -45,7 +45,7 @@ class Cut:
     def begin(self, fault: Fault = BROKE_OFF) -> str:
         """Who is asked; "" nobody."""
         world = self.world
-        found = self.splicing.begin(world.runtime, self.call, world.upstreams, self.failover, fault)
+        found = self.splicing.begin(world.runtime, self.call, world.upstreams, self.failover, fault, None)
         return "" if found is None else found.candidate.target.backend.name
 
 

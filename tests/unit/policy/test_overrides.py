@@ -18,15 +18,15 @@ def raw(**fields: str) -> Fields:
     return {name: msgspec.Raw(value.encode()) for name, value in fields.items()}
 
 
-def applied(overrides: Overrides, body: str, behind: int = 0) -> tuple[str, tuple[str, ...]]:
+def applied(overrides: Overrides, body: str) -> tuple[str, tuple[str, ...]]:
     """The request object as it goes upstream, with what was changed."""
-    fields, notes = overrides.apply(_decode(body.encode()), behind=behind)
+    fields, notes = overrides.apply(_decode(body.encode()))
     return msgspec.json.encode(fields).decode(), notes
 
 
-def said(messages: str, text: str = "X", behind: int = 0) -> str:
+def said(messages: str, text: str = "X") -> str:
     """`messages` with a text added."""
-    body, _ = applied(Overrides(append=text), f'{{"messages":{messages}}}', behind)
+    body, _ = applied(Overrides(append=text), f'{{"messages":{messages}}}')
     return body.removeprefix('{"messages":').removesuffix("}")
 
 
@@ -161,17 +161,6 @@ def test_messages_that_are_not_there_are_made() -> None:
         '{"model":"m","messages":[{"role":"user","content":"a\\nb"}]}',
         ("text added to the last user message",),
     )
-
-
-def test_a_message_of_the_gateway_s_own_stays_last() -> None:
-    begun = '{"role":"assistant","content":"b"}'
-    assert (
-        said(f'[{{"role":"user","content":"a"}}, {begun}]', behind=1)
-        == f'[{{"role":"user","content":"aX"}}, {begun}]'
-    )
-    system = '{"role":"system","content":"s"}'
-    assert said(f"[{system},{begun}]", behind=1) == f'[{system},{{"role":"user","content":"X"}},{begun}]'
-    assert said(f"[{begun}]", behind=1) == f'[{{"role":"user","content":"X"}},{begun}]'
 
 
 json_values = st.recursive(
