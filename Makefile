@@ -89,8 +89,14 @@ peers:
 	@command -v tinyproxy >/dev/null || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
 	  || { apt-get update -qq && apt-get install -y -qq --no-install-recommends tinyproxy >/dev/null; }
 
-e2e: $(VENV)/.dev ## tests against a real llama.cpp server
+e2e: $(VENV)/.dev ## tests against a real llama.cpp server, in two builds
 	$(PYTEST) tests/e2e
+
+# Gigabytes of environments (requirements/servers/) under .venv-servers, kept for the next time.
+SERVERS ?= mlx transformers vllm
+.PHONY: test-servers
+test-servers: $(VENV)/.dev ## compare what other real servers say directly and through the gateway (SERVERS="...")
+	TRUNKLINE_TEST_SERVERS='$(SERVERS)' $(PYTEST) tests/e2e/servers
 
 clients: $(VENV)/.dev $(CLIENTS)/openai2/.made $(CLIENTS)/openai3/.made ## what users call us with, in Python
 	$(PYTEST) tests/clients -m 'not node'
@@ -116,6 +122,6 @@ pins: $(VENV)/.dev ## renew the pinned versions
 	  } > $${pins%.in}.new; mv $${pins%.in}.new $${pins%.in}.txt; done
 
 clean: ## remove the environment and all that can be made again
-	rm -rf $(VENV) $(CLIENTS) $(NODE_CLIENTS) .coverage .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-servers $(CLIENTS) $(NODE_CLIENTS) .coverage .pytest_cache .ruff_cache .hypothesis build dist
 
 -include bench/bench.mk

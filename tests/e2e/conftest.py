@@ -17,6 +17,8 @@ UPSTREAM_KEY = "sk-up"
 GATEWAY_KEY = "sk-gateway"
 CHAT_MODEL = llama.MODEL
 EMBEDDING_MODEL = "smollm2-embed"
+# A second one would spin for the first while the tests or other programs have the cores: minutes for seconds.
+THREADS = 1
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +33,11 @@ def llama_directory() -> Path:
 def chat_upstream(llama_directory: Path) -> Iterator[Server]:
     """2 slots of 1024 tokens each."""
     settings = llama.LlamaSettings(
-        model_path=llama.model_path(llama_directory), context=2048, parallel=2, api_key=UPSTREAM_KEY
+        model_path=llama.model_path(llama_directory),
+        context=2048,
+        parallel=2,
+        threads=THREADS,
+        api_key=UPSTREAM_KEY,
     )
     server = llama.start(llama_directory, settings)
     yield Server(server.url, UPSTREAM_KEY)
@@ -44,6 +50,7 @@ def embedding_upstream(llama_directory: Path) -> Iterator[Server]:
         model_path=llama.model_path(llama_directory),
         alias=EMBEDDING_MODEL,
         context=2048,
+        threads=THREADS,
         api_key=UPSTREAM_KEY,
         embeddings=True,
     )
