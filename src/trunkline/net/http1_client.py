@@ -165,6 +165,10 @@ class ClientConnection(asyncio.Protocol):
                 self.forwarded += len(data)
                 self.forward(data)
                 return
+            if repeats is not None and decoder.at_boundary and len(data) <= TURN:
+                data = self._forward_some(data, repeats)
+                if not data:
+                    return
             if len(data) > TURN:
                 data = self._begin_large(data)
             try:
@@ -188,6 +192,22 @@ class ClientConnection(asyncio.Protocol):
             self._head(data)
         else:  # an answer without a request: nothing this peer says can be trusted
             self.abort()
+
+    def _forward_some(self, data: bytes, repeats: Callable[[bytes], bool]) -> bytes:
+        """Of several chunks in one read, forward those that repeat up to the first that does not; give the rest."""
+        begin = 0
+        while (line := data.find(b"\r\n", begin, begin + 8)) > 0:
+            try:
+                end = line + 4 + int(data[begin:line], 16)
+            except ValueError:
+                break
+            # One chunk alone was looked at already. What `int` lets pass beside a size, `repeats` does not.
+            if end > len(data) or (not begin and end == len(data)) or not repeats(chunk := data[begin:end]):
+                break
+            self.forwarded += len(chunk)
+            self.forward(chunk)
+            begin = end
+        return data[begin:]
 
     def eof_received(self) -> bool:
         return False  # the transport closes; connection_lost settles the rest
