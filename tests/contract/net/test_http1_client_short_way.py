@@ -108,6 +108,21 @@ async def test_over_a_socket(slowly: bool) -> None:
 
 
 @on_both_loops
+async def test_of_several_chunks_in_one_read_those_before_one_that_differs_are_forwarded() -> None:
+    async with upstream() as up:
+        receiver, connection, _ = await up.ask()
+        connection.data_received(HEAD)
+        forwarded: list[bytes] = []
+        connection.forward = forwarded.append
+        connection.repeats = lambda data: whole_chunk(data) and b"no" not in data
+        alike, other = framed(b"yes"), framed(b"no")
+        connection.data_received(alike * 3 + other + alike + framed(b"yes, cut")[:-3])
+        assert forwarded == [alike] * 3
+        assert receiver.body == b"noyesyes, cu"
+        connection.abort()
+
+
+@on_both_loops
 async def test_after_an_abort_nothing_is_forwarded() -> None:
     async with upstream() as up:
         receiver, connection, peer = await up.ask()
