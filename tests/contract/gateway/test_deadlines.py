@@ -2,12 +2,17 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
 from tests.contract.gateway.harness import chat, get, on_both_loops, post, running, scripted
 
 SAY = [{"role": "user", "content": "hello there"}]
+
+
+# What the gateway asks such streams for itself: with it a request goes upstream byte for byte.
+USAGE: dict[str, Any] = {"stream_options": {"include_usage": True}}
 
 
 @pytest.mark.parametrize(
@@ -21,7 +26,8 @@ SAY = [{"role": "user", "content": "hello there"}]
 )
 @on_both_loops
 async def test_a_slow_stream_is_promised_and_arrives(path: str, body: dict[str, object]) -> None:
-    request = post(path, {"model": "sim-small", "stream": True} | body)
+    usage = USAGE if path in ("/v1/chat/completions", "/v1/completions") else {}
+    request = post(path, {"model": "sim-small", "stream": True} | body | usage)
     async with running("delay_head=0.9", server={"hold_head": 0.3}) as world:
         client = await world.open()
         client.send(request)
@@ -63,8 +69,8 @@ async def test_a_failure_after_the_promise_is_an_event(spec: str) -> None:
 @on_both_loops
 async def test_after_the_promise_another_backend_may_still_answer() -> None:
     async with running("delay_head=0.5;status=503", None, server={"hold_head": 0.2}) as world:
-        reply = await world.ask(chat(stream=True))
-        plain = await world.direct(chat(stream=True), sim=1)
+        reply = await world.ask(chat(stream=True, **USAGE))
+        plain = await world.direct(chat(stream=True, **USAGE), sim=1)
         assert reply.body.endswith(plain.body)
         assert reply.body.removesuffix(plain.body).strip(b": keep-alive\n") == b""
         await world.quiet()

@@ -9,7 +9,7 @@ from tests.contract.gateway.harness import World, chat, on_both_loops, post, run
 
 SAY = [{"role": "user", "content": "hello there"}]
 # What the gateway asks streams for itself: with it a request goes upstream byte for byte.
-USAGE = {"stream_options": {"include_usage": True}}
+USAGE: dict[str, Any] = {"stream_options": {"include_usage": True}}
 # What a backend does before content, and what it is called in the record.
 BEFORE_CONTENT = {
     "reset=accept": "reset",
