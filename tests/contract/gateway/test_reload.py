@@ -222,7 +222,8 @@ async def test_another_limit_of_calls_holds_for_those_that_are_there() -> None:
         limited(world, 1)
         assert [(await client.answer()).status for client in clients] == [200] * 12
         assert (state.inflight, state.breaker.quiet) == (0, True)
-        words = [int((request.model or "").rpartition("=")[2]) for request in sim.log if "words" in (request.model or "")]
+        models = [request.model or "" for request in sim.log]
+        words = [int(model.rpartition("=")[2]) for model in models if "words" in model]
         # In order, but for those that were sent at the same moment, each on a connection of its own.
         assert [*sorted(words[:2]), *sorted(words[2:4]), *words[4:]] == list(range(1, 13))
 
