@@ -20,7 +20,7 @@ from trunkline.config.tree import Node
 from trunkline.net.proxy import DIRECT, parse_proxy
 from trunkline.net.url import parse_base_url
 from trunkline.providers.base import Profile
-from trunkline.providers.registry import close_names, find
+from trunkline.providers.registry import PROVIDERS, close_names, find
 from trunkline.routing.backend import TimeoutSettings
 from trunkline.routing.health import HealthSettings
 from trunkline.routing.models import Place
@@ -142,6 +142,9 @@ class Assembler:
         if url is not INVALID and azure.is_azure(row.name, url, values):
             row = azure.AZURE
         azure.check_deployment(row.name, values, said.error, said.warn)
+        if "native" in values and not row.dialect:
+            speaks = " or ".join(f"`{one.name}`" for one in PROVIDERS.values() if one.dialect)
+            said.error("native", f"is for provider {speaks}, not `{row.name}`")
         values["provider"] = row.name
         return row
 

@@ -23,6 +23,7 @@ from trunkline.engine.relay import Relay
 from trunkline.engine.shaping import Sent, form_for, shape
 from trunkline.engine.sink import Sink
 from trunkline.engine.splicing import Splicing
+from trunkline.engine.translating import Translating
 from trunkline.engine.upload import Upload
 from trunkline.errors import INVALID_REQUEST, POOL_FULL, RESET, STALE, UNFIT, Blame, Fault
 from trunkline.net.dns import ConnectFailed
@@ -218,6 +219,7 @@ class Attempts:
         upload = self._upload
         try:
             body = call.body
+            dialect = None
             ordering = self._choice.ordering
             if ordering is not None:
                 pick = self._pick
@@ -228,7 +230,8 @@ class Attempts:
                     upstream.pool.released(connection)
                     self._refuse(shaped)
                     return
-                body, self._notes, self._streams = shaped.body, shaped.notes, shaped.streams
+                body, dialect = shaped.body, shaped.dialect
+                self._notes, self._streams = shaped.notes, shaped.streams
             if upload is not None:
                 length = upload.length
                 if length >= 0:  # the name of a model may be longer there
@@ -237,7 +240,10 @@ class Attempts:
                 length = len(body)
                 if not length and call.method not in _WITH_BODY:
                     length = None
-            head = upstream.head(call, length, self._authorization)
+            if dialect is None:
+                head = upstream.head(call, length, self._authorization)
+            else:
+                head = upstream.native_head(call, dialect, len(body), self._authorization)
         except ValueError as error:
             connection.abort()
             self._refuse(Fault(INVALID_REQUEST, str(error)))
@@ -245,7 +251,12 @@ class Attempts:
         except Exception:
             connection.abort()  # it is nobody's yet
             raise
-        self._relay = relay = Receiving(self, connection)  # type: ignore[arg-type] # exchange.py completes it
+        if dialect is None:
+            relay = Receiving(self, connection)  # type: ignore[arg-type] # exchange.py completes it
+        else:
+            model = self._target.model or call.model
+            relay = Translating(self, connection, dialect, model)  # type: ignore[arg-type] # likewise
+        self._relay = relay
         no_body = call.method == b"HEAD"
         if upload is None:
             connection.send(head, body, relay, no_body=no_body)

@@ -220,7 +220,10 @@ class Choices:
             [b""] * len(route.tiers[0].candidates),
             upstream.settings.timeouts.total,
             touched,
-            fills or blank or (ordering is not None and ordering.edits),
+            fills
+            or blank
+            or (ordering is not None and ordering.edits)
+            or any(one.native for one in upstreams),
             any(asks_usage(one) for one in upstreams),
             route.choosy,
             pin,

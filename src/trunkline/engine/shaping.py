@@ -1,9 +1,9 @@
 """A request's body as one backend takes it.
 
 Owns the order of what is changed: the operator's overrides, a limit that failover lowered, the model's name, the
-question for usage, the rules of the provider's row. Does not own overrides (policy/overrides.py), which of them hold
-(orders.py), the provider's rules (providers/shape.py) nor when a body is sent (attempts.py). Only calls that may need
-it get here.
+question for usage, the rules of the provider's row, or its dialect. Does not own overrides (policy/overrides.py),
+which of them hold (orders.py), the provider's rules (providers/shape.py) and dialect (providers/dialects.py), nor when
+a body is sent (attempts.py). Only calls that may need it get here.
 """
 
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from trunkline.engine.orders import Orders
 from trunkline.errors import Fault
 from trunkline.policy.overflow_recovery import lower_limit
 from trunkline.policy.overrides import Fields
+from trunkline.providers.dialects import Dialect
 from trunkline.providers.shape import Shaped
 from trunkline.wire.form import rename_model
 from trunkline.wire.values import SSE_SURFACES, Call
@@ -35,12 +36,13 @@ _decode = msgspec.json.Decoder(Fields).decode
 
 class Sent(msgspec.Struct, frozen=True, gc=False):
     """What is sent. `notes`: what was changed, in words. `streams`: whether a stream is asked for; None: as the client
-    did.
+    did. `dialect`: the API in which it is asked for, if it is not the client's own.
     """
 
     body: bytes
     notes: tuple[str, ...] = ()
     streams: bool | None = None
+    dialect: Dialect | None = None
 
 
 def asks_usage(upstream: "Upstream") -> bool:
@@ -84,6 +86,10 @@ def shape(
         if not call.model:
             whose = "" if target_model else f", the default of {upstream.name}"
             notes = (*notes, f"`model` is `{model}`{whose}")
+    if upstream.dialect is not None and surface == "chat":
+        said = upstream.dialect.asked(changed)
+        if said or upstream.native:
+            return _natively(upstream, upstream.dialect, changed, said, notes, streams)
     asks = (
         surface in COUNTED
         and (call.stream if streams is None else streams)
@@ -102,6 +108,24 @@ def shape(
     elif changed is call.fields:  # the usual case: nothing but the question is added to the bytes there are
         return Sent(call.body[:-1] + _USAGE_END if asks else call.body, notes, streams)
     return Sent(_encode(changed), notes, streams)
+
+
+def _natively(
+    upstream: "Upstream",
+    dialect: Dialect,
+    fields: Fields,
+    said: list[str],
+    notes: tuple[str, ...],
+    streams: bool | None,
+) -> Sent | Fault:
+    """The request in the backend's dialect, which tells what was used unasked. `said`: what only that can ask for."""
+    shaped = dialect.request(fields, strict=upstream.settings.strict_params)
+    if isinstance(shaped, Fault):
+        return shaped
+    why = f"because of {', '.join(f'`{name}`' for name in said)}" if said else "as `native` says"
+    return Sent(
+        _encode(shaped.fields), (*notes, f"sent to {dialect.path} {why}", *shaped.notes), streams, dialect
+    )
 
 
 def form_for(call: Call, target_model: str) -> bytes:

@@ -20,6 +20,7 @@ from trunkline.net.clock import Clock
 from trunkline.net.pool import Pool
 from trunkline.net.url import BaseUrl, azure_at, azure_resource, join, join_raw, parse_base_url
 from trunkline.providers.base import Profile
+from trunkline.providers.dialects import DIALECTS, Dialect
 from trunkline.providers.registry import PROVIDERS, find
 from trunkline.providers.shape import Shaper, shaper
 from trunkline.routing.backend import BackendSettings
@@ -83,7 +84,14 @@ class Upstream:
             openai_strict=settings.openai_strict,
             max_tokens_param_name=settings.max_tokens_param_name,
             deployment_name=settings.deployment_name,
+            api_version=settings.api_version,
         )
+        self.dialect: Dialect | None = None if settings.native == "never" else DIALECTS.get(self.row.dialect)
+        """The API in which chats can be asked for too; `native` or the request says when."""
+        self.native = self.dialect is not None and settings.native == "always"
+        """Whether all of them are."""
+        # Beside its name in `Call.starts`: no backend has one with a blank.
+        self._native_start = f"{self.name} native"
         self.fills = bool(settings.default_model or settings.default_embedding_model)
         """Whether it has a model for requests that name none."""
         own = {name.lower(): value for name, value in settings.headers.items()}
@@ -109,7 +117,8 @@ class Upstream:
 
     def touched(self, model: str) -> frozenset[str]:
         """The fields of which one must be in a request for `model` for `shaping.shape` to change it."""
-        return frozenset() if self.shaper is None else self.shaper.touched(model)
+        fields = frozenset[str]() if self.shaper is None else self.shaper.touched(model)
+        return fields if self.dialect is None else fields | self.dialect.fields
 
     def mask(self, text: bytes) -> bytes:
         """An upstream's own words without the credentials that it was sent: some quote the key that they refuse."""
@@ -133,8 +142,24 @@ class Upstream:
             return b"%b%btransfer-encoding: chunked\r\n\r\n" % (start, authorization)
         return b"%b%bcontent-length: %d\r\n\r\n" % (start, authorization, length)
 
+    def native_head(self, call: Sendable, dialect: Dialect, length: int, authorization: bytes = b"") -> bytes:
+        """The same for a call that is asked for in the backend's dialect, below the server's root."""
+        start = call.starts.get(self._native_start)
+        if start is None:
+            path = dialect.path.encode()
+            line = self._render(call.method, join(self.base, dialect.path), path)
+            start = call.starts[self._native_start] = line + self._passed(call)
+        return b"%b%bcontent-length: %d\r\n\r\n" % (start, authorization, length)
+
     def _start(self, call: Sendable) -> bytes:
         """The head but for the framing of the body."""
+        line = self._lines.get((call.method, call.target))
+        if line is None:
+            line = self._line(call.method, call.target)
+        return line + self._passed(call)
+
+    def _passed(self, call: Sendable) -> bytes:
+        """The client's own lines, and those that its provider is given where the client has none of that name."""
         headers = call.headers
         dropped = self._dropped
         if b"connection" in dict(headers):
@@ -143,10 +168,7 @@ class Upstream:
         if self._polite:
             names = {name for name, _ in passed}
             passed += [(name, value) for name, value in self._polite.items() if name not in names]
-        line = self._lines.get((call.method, call.target))
-        if line is None:
-            line = self._line(call.method, call.target)
-        return line + b"".join([b"%b: %b\r\n" % pair for pair in passed])
+        return b"".join([b"%b: %b\r\n" % pair for pair in passed])
 
     def question(self, method: bytes, path: bytes, headers: Headers) -> bytes:
         """The head of a question of the gateway's own, but for a token and the framing of the body.

@@ -48,6 +48,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     those that want it as `max_tokens`, or are served by versions that pass over the new name. `stream_options` false:
     it refuses that field; a date: it does in versions of its API before that one.
 
+    `dialect`: the API of its own in which chats can be asked for too, and more of them (`dialects.DIALECTS`); "": none.
     `surfaces`: what it speaks beside chat completions, at `/v1/responses` and `/v1/messages` below the same base.
     `local` marks servers on the user's own machine, where loading a model delays the first token;
     `local_when_private` those that are such servers if their address is of the own network.
@@ -80,6 +81,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     max_completion_tokens_for: tuple[str, ...] = ()
     max_tokens_for: tuple[str, ...] = ()
     stream_options: bool | str = True
+    dialect: str = ""
     surfaces: tuple[Surface, ...] = ()
     local: bool = False
     local_when_private: bool = False

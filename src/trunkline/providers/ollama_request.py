@@ -1,6 +1,6 @@
 """A chat request as Ollama's own `/api/chat` takes it.
 
-Owns which requests are better asked there (`wants_native`) and the translation of their fields (`native_request`);
+Owns which requests are better asked there (`asked_natively`) and the translation of their fields (`native_request`);
 the messages in them are ollama_messages.py's, the answers ollama_answer.py's. Does not own the choice of the path
 for a backend, nor the sending (engine).
 
@@ -50,7 +50,7 @@ _OPTIONS = _SHARED | frozenset(
 _AS_THEY_ARE = frozenset(("keep_alive", "logprobs", "model", "shift", "tools", "top_logprobs", "truncate"))
 """Fields that mean the same there."""
 
-_NATIVE = (_OPTIONS - _SHARED) | {
+NATIVE = (_OPTIONS - _SHARED) | {
     *("format", "keep_alive", "options", "repetition_penalty", "shift", "think", "truncate")
 }
 """What only `/api/chat` does; `repetition_penalty` is vLLM's name for one of them."""
@@ -125,9 +125,11 @@ class _Reasoning(msgspec.Struct, gc=False):
     enabled: bool | None = None
 
 
-def wants_native(fields: Fields) -> bool:
-    """Whether a chat request asks for something that Ollama does on `/api/chat` and passes over on `/v1`."""
-    return not _NATIVE.isdisjoint(fields) and any(name in _NATIVE and _said(fields, name) for name in fields)
+def asked_natively(fields: Fields) -> list[str]:
+    """What a chat request asks for that Ollama does on `/api/chat` and passes over on `/v1`; [] for nothing."""
+    if NATIVE.isdisjoint(fields):
+        return []
+    return [name for name in fields if name in NATIVE and _said(fields, name)]
 
 
 def native_request(fields: Fields, *, strict: bool = False) -> Shaped | Fault:

@@ -13,12 +13,15 @@ SERVERS = (
         kind="server",
         base_url="http://localhost:11434",
         health="/api/tags",
+        dialect="ollama",
         surfaces=("responses", "messages"),
         max_tokens_for=EVERY,
         local=True,
         docs="https://docs.ollama.com/api/openai-compatibility",
         good_for="models on a laptop, by name",
-        note="The context window is the server's setting (`OLLAMA_CONTEXT_LENGTH`); longer prompts are cut silently.",
+        note="The context window is the server's setting (`OLLAMA_CONTEXT_LENGTH`); longer prompts are cut silently. "
+        "A chat that asks for what `/v1` passes over (`num_ctx`, `keep_alive`, `think`, most samplers) is sent to "
+        "`/api/chat`; `native` in the backend says otherwise.",
     ),
     Profile(
         name="lmstudio",

@@ -183,6 +183,13 @@ class BackendSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "sent. Default: as the provider is."
         ),
     ] = None
+    native: Annotated[
+        Literal["auto", "always", "never"],
+        Meta(
+            description="`ollama` only: whether chats are asked for at /api/chat. auto: those that ask, by `params` "
+            "too, for what its /v1 passes over, like `num_ctx`, `keep_alive` and `think`. always, never: all, none."
+        ),
+    ] = "auto"
     max_tokens_param_name: Annotated[
         str | None,
         Meta(description="The one name of the token limit there. Default: by provider and model."),

@@ -11,8 +11,9 @@ import msgspec
 
 JSON = "application/json"
 SSE = "text/event-stream; charset=utf-8"
+NDJSON = "application/x-ndjson"
 
-Dialect = Literal["openai", "responses", "anthropic"]
+Dialect = Literal["openai", "responses", "anthropic", "ollama"]
 """How a surface phrases its errors."""
 
 Tag = Literal["content", "finish", "usage", "done"]
@@ -30,6 +31,14 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         """The event as bytes, with its blank line."""
         name = b"event: " + self.name.encode() + line_end if self.name else b""
         return name + b"data: " + self.data + line_end + line_end
+
+
+class Line(Event, frozen=True, gc=False):
+    """One line of JSON: what Ollama's streams are made of."""
+
+    def render(self, line_end: bytes = b"\n") -> bytes:
+        """The line as bytes."""
+        return self.data + line_end
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +76,12 @@ def json_answer(value: Any) -> Answer:
 
 def stream_answer(events: list[Event], dialect: Dialect = "openai") -> Answer:
     """A 200 with an event stream."""
-    return Answer(content_type=SSE, events=events, count=len(events), dialect=dialect)
+    return Answer(content_type=stream_type(dialect), events=events, count=len(events), dialect=dialect)
+
+
+def stream_type(dialect: Dialect) -> str:
+    """The content-type of its streams."""
+    return NDJSON if dialect == "ollama" else SSE
 
 
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error"} | {
@@ -140,3 +154,5 @@ def error_event(dialect: Dialect, message: str) -> Event:
             return Event(msgspec.json.encode(value), "error")
         case "anthropic":
             return Event(msgspec.json.encode(_anthropic(529, message)), "error")
+        case "ollama":
+            return Line(msgspec.json.encode({"error": message}))

@@ -12,13 +12,31 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 
 from trunkline.simulator import faults
-from trunkline.simulator.answer import SSE, Answer, Dialect, Event, Refusal, error_answer, json_answer
+from trunkline.simulator.answer import (
+    SSE,
+    Answer,
+    Dialect,
+    Event,
+    Refusal,
+    error_answer,
+    json_answer,
+    stream_type,
+)
 from trunkline.simulator.error_forms import form_answer
 from trunkline.simulator.faults import HEALTHY, MARK, Fault, SpecError
 from trunkline.simulator.request import Request
 from trunkline.simulator.script import Step, Terms, script
 from trunkline.simulator.state import OWN, Entry, State
-from trunkline.simulator.surfaces import chat, completions, listing, messages, responses, rest, vectors
+from trunkline.simulator.surfaces import (
+    chat,
+    completions,
+    listing,
+    messages,
+    ollama,
+    responses,
+    rest,
+    vectors,
+)
 from trunkline.simulator.surfaces.base import CREATED, Ask, encode
 
 Surface = Callable[[Ask], Answer]
@@ -35,7 +53,9 @@ ROUTES: Final[dict[str, tuple[str, Surface]]] = {
     "/audio/transcriptions": ("POST", rest.transcription),
     "/images/generations": ("POST", rest.images),
     "/models": ("GET", listing.models),
+    "/api/chat": ("POST", ollama.answer),
     "/api/tags": ("GET", listing.tags),
+    "/api/version": ("GET", ollama.version),
     "/api/show": ("POST", listing.show),
     "/props": ("GET", listing.props),
     "/info": ("GET", listing.info),
@@ -43,7 +63,13 @@ ROUTES: Final[dict[str, tuple[str, Surface]]] = {
 }
 """Paths without /v1, and the method of each. /models/{id} and the echo are patterns: see `_surface`."""
 
-_DIALECTS: Final[dict[str, Dialect]] = {"/messages": "anthropic", "/responses": "responses"}
+_DIALECTS: Final[dict[str, Dialect]] = {
+    "/messages": "anthropic",
+    "/responses": "responses",
+    "/api/chat": "ollama",
+}
+_SHAPES: Final[dict[Dialect, str]] = {"anthropic": "anthropic", "ollama": "string"}
+"""Of errors, where they are not OpenAI's."""
 _MODEL_PREFIX: Final = "/models/"
 _PREFIX: Final = re.compile(
     r"(?:/v1/openai|/v1beta/openai|(?:/openai|/api|/inference|/compatibility)?/v1)(?=/)"
@@ -88,7 +114,7 @@ def steps_for(state: State, request: Request, entry: Entry) -> Iterator[Step]:
             refusal.status, str(refusal), shape=_shape(dialect), code=refusal.code, param=refusal.param
         )
     if fault.empty_stream:
-        answer = Answer(content_type=SSE, events=())
+        answer = Answer(content_type=stream_type(dialect), events=(), dialect=dialect)
     entry.status = answer.status
     return script(answer, fault, _terms(request, f"sim-{entry.number}"))
 
@@ -113,7 +139,7 @@ def _dialect(path: str) -> Dialect:
 
 
 def _shape(dialect: Dialect) -> str:
-    return "anthropic" if dialect == "anthropic" else "openai"
+    return _SHAPES.get(dialect, "openai")
 
 
 def _check_key(key: str | None, request: Request) -> None:

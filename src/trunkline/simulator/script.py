@@ -17,7 +17,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from trunkline.simulator.answer import Answer, Event, error_event
+from trunkline.simulator.answer import Answer, Event, Line, error_event
 from trunkline.simulator.faults import Fault
 
 PIECE = 64 * 1024
@@ -27,6 +27,7 @@ _COMMENT = b": keep-alive"
 _CUT_OFF = Event(
     b'{"id":"chatcmpl-cut","object":"chat.completion.chunk","choices":[{"delta":{"content":"cut o'
 )
+_CUT_OFF_LINE = Line(b'{"model":"cut","message":{"role":"assistant","content":"cut o')
 _INTERIM = {
     100: b"HTTP/1.1 100 Continue\r\n\r\n",
     103: b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n",
@@ -180,7 +181,8 @@ class _Script:
         while due and due[0][0] <= done:
             match due.pop(0)[1]:
                 case "malformed":
-                    yield frame(_CUT_OFF.render(self._line_end))
+                    cut_off = _CUT_OFF_LINE if self._answer.dialect == "ollama" else _CUT_OFF
+                    yield frame(cut_off.render(self._line_end))
                 case "stall":
                     yield from self._stall(frame)
                 case "error":
@@ -210,6 +212,8 @@ class _Script:
                 yield event.render(self._line_end)
 
     def _comment(self) -> bytes:
+        if self._answer.dialect == "ollama":  # lines of JSON know no comments; empty lines mean nothing, too
+            return self._line_end
         return _COMMENT + self._line_end * 2
 
     def _blocks(self, marks: list[int]) -> Iterator[bytes]:

@@ -241,6 +241,14 @@ def test_openai_is_strict_under_any_name_but_custom(text: str, strict: bool | No
             ["f:1:35: b.deployment_name: is for provider `azure`, not `groq`"],
         ),
         (
+            "{provider: vllm, url: 'http://h', native: always}",
+            ["f:1:43: b.native: is for provider `ollama`, not `vllm`"],
+        ),
+        (
+            "{provider: ollama, native: sometimes}",
+            ["f:1:28: b.native: expected `always` or `auto` or `never`, not 'sometimes'"],
+        ),
+        (
             "{url: 'http://h', auth: Basic}",
             ["f:1:25: b.auth: must be `bearer`, `api-key`, `none` or the name of a header for the bare key"],
         ),

@@ -11,6 +11,7 @@ from trunkline.engine.orders import Orders
 from trunkline.engine.shaping import Sent, asks_usage, shape
 from trunkline.errors import Fault
 from trunkline.policy.overrides import Overrides, written
+from trunkline.providers.dialects import DIALECTS
 from trunkline.wire.call import ParsedBody, parse_json
 from trunkline.wire.values import Call
 
@@ -179,3 +180,59 @@ def test_what_was_changed_before_is_not_changed_again(make: Make) -> None:
     found = sent(make({}), body, overrides=overrides, ready=("note",))
     assert found.body == body[:-1] + b',"stream_options":{"include_usage":true}}'
     assert (found.notes, found.streams) == (("note",), True)
+
+
+OLLAMA: dict[str, Any] = {"provider": "ollama"}
+CHAT = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]'
+
+
+def test_what_only_the_dialect_has_is_asked_for_in_it(make: Make) -> None:
+    world = make(OLLAMA)
+    found = sent(world, CHAT + b',"num_ctx":512,"think":"low","logit_bias":{}}', target="t", limit=7)
+    assert found.dialect is world.upstreams["a"].dialect is DIALECTS["ollama"]
+    assert msgspec.json.decode(found.body) == {
+        "model": "t",
+        "messages": [{"role": "user", "content": "hi"}],
+        "stream": True,
+        "options": {"num_ctx": 512, "num_predict": 7},
+        "think": "low",
+    }
+    assert found.notes == (
+        "sent to /api/chat because of `num_ctx`, `think`",
+        "dropped `logit_bias`: Ollama's /api/chat does not take it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("backend", "more", "overrides", "native"),
+    [
+        (OLLAMA, b"}", None, False),
+        (OLLAMA, b',"num_ctx":null}', None, False),
+        (OLLAMA, b"}", sets(num_ctx=1), True),
+        (OLLAMA, b',"num_ctx":1}', sets(num_ctx=None), False),
+        (OLLAMA | {"native": "never"}, b',"num_ctx":1}', None, False),
+        (OLLAMA | {"native": "always"}, b"}", None, True),
+        ({"provider": "vllm"}, b',"num_ctx":1}', None, False),
+    ],
+)
+def test_when_the_dialect_is_spoken(
+    make: Make, backend: dict[str, Any], more: bytes, overrides: Overrides | None, native: bool
+) -> None:
+    found = sent(make(backend), CHAT + more, overrides=overrides)
+    assert (found.dialect is not None) is native
+    assert (b'"include_usage":true' in found.body) is not native
+
+
+def test_other_surfaces_have_no_dialect_and_a_refusal_is_one(make: Make) -> None:
+    world = make(OLLAMA | {"native": "always", "strict_params": True})
+    assert sent(world, b'{"model":"m","num_ctx":1}', "completions").dialect is None
+    what = request(CHAT + b',"n":2}')
+    fault = shape(world.upstreams["a"], what, what.fields or {}, "")
+    assert isinstance(fault, Fault)
+    assert fault.param == "n"
+
+
+def test_a_version_that_refuses_the_question_is_not_asked(make: Make) -> None:
+    azure = {"provider": "azure", "url": "https://r.openai.azure.com", "api_version": "2024-06-01"}
+    assert not asks_usage(make(azure).upstreams["a"])
+    assert asks_usage(make(azure | {"api_version": "2024-10-21"}).upstreams["a"])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.errors import INVALID_REQUEST, Fault
-from trunkline.providers.ollama_request import PATH, native_request, wants_native
+from trunkline.providers.ollama_request import NATIVE, PATH, asked_natively, native_request
 from trunkline.providers.shape import Shaped
 
 Fields = dict[str, msgspec.Raw]
@@ -198,7 +198,13 @@ def test_messages_are_wanted() -> None:
     ],
 )
 def test_what_only_the_native_path_does(text: str, wanted: bool) -> None:
-    assert wants_native(fields(text)) is wanted
+    assert bool(asked_natively(fields(text))) is wanted
+
+
+def test_what_only_the_native_path_does_is_told() -> None:
+    asked = asked_natively(fields('{"think":true,"seed":1,"num_ctx":8192,"keep_alive":null}'))
+    assert asked == ["think", "num_ctx"]
+    assert {*asked, "keep_alive"} < NATIVE
 
 
 _JSON: Any = st.recursive(

@@ -16,6 +16,7 @@ from trunkline.engine.diagnosis.models_step import choose_model
 from trunkline.engine.diagnosis.streaming import Streamed, stream
 from trunkline.engine.shaping import shape
 from trunkline.errors import Answer, Fault
+from trunkline.providers.dialects import Dialect
 from trunkline.wire.call import parse_json
 from trunkline.wire.error_body import extract_message
 from trunkline.wire.values import Call
@@ -43,17 +44,19 @@ async def completion(case: Case) -> Finding:
     asked = _question(case, streamed=False)
     if isinstance(asked, Fault):
         return fail(asked.message, "correct the settings of this backend")
-    answer = await case.post(CHAT, asked.body, case.patience)
+    call, dialect = asked
+    path = CHAT if dialect is None else dialect.path
+    answer = await case.post(path, call.body, case.patience)
     if isinstance(answer, Fault):
         return advice.of_fault(case, answer)
-    what = f"POST {CHAT} for {case.name(case.model)}"
+    what = f"POST {path} for {case.name(case.model)}"
     if answer.status != 200:
         if _cut_short(answer):
             return _speechless(case)
         return await _refused(case, answer, what)
     if advice.is_page(answer):
         return fail(f"{what} was answered with a web page (status 200)", advice.of_page(case))
-    if _is_completion(answer.body):
+    if _is_completion(answer.body, dialect):
         return ok(f"{case.name(case.model)} answers")
     if extract_message(answer.body).message:
         return advice.of_answer(case, answer, what, model=case.model)
@@ -79,7 +82,8 @@ async def streaming(case: Case) -> Finding:
     asked = _question(case, streamed=True)
     if isinstance(asked, Fault):
         return fail(asked.message, "correct the settings of this backend")
-    got = await stream(case.upstream, asked, case.patience)
+    call, dialect = asked
+    got = await stream(case.upstream, call, case.patience, dialect)
     if isinstance(got, Fault):
         return advice.of_fault(case, got)
     what = f"the same as a stream, for {case.name(case.model)},"
@@ -105,8 +109,8 @@ def _of_stream(case: Case, got: Streamed, what: str) -> Finding:
     return ok(f"first event after {got.first * 1000:.0f} ms, {got.events} in all")
 
 
-def _question(case: Case, *, streamed: bool) -> Call | Fault:
-    """The request as the gateway would send it: with the parameters that this provider takes."""
+def _question(case: Case, *, streamed: bool) -> tuple[Call, Dialect | None] | Fault:
+    """The request as the gateway would send it: with the parameters that this provider takes, or in its dialect."""
     fields: dict[str, Any] = {
         "model": case.model,
         "messages": [{"role": "user", "content": "Say hi."}],
@@ -136,8 +140,8 @@ def _question(case: Case, *, streamed: bool) -> Call | Fault:
     shaped = shape(case.upstream, call, parsed.fields, parsed.model)
     if isinstance(shaped, Fault):
         return shaped
-    call.body = shaped[0]
-    return call
+    call.body = shaped.body
+    return call, shaped.dialect
 
 
 def _speechless(case: Case) -> Finding:
@@ -148,7 +152,9 @@ def _cut_short(answer: Answer) -> bool:
     return answer.status == 400 and _CUT_SHORT.search(extract_message(answer.body).message) is not None
 
 
-def _is_completion(body: bytes) -> bool:
+def _is_completion(body: bytes, dialect: Dialect | None) -> bool:
+    if dialect is not None:
+        return dialect.whole(body, "", request_id="doctor", created=0) is not None
     try:
         return bool(_decode(body).choices)
     except (msgspec.DecodeError, UnicodeError, RecursionError):

@@ -13,6 +13,7 @@ from trunkline.engine.upstream import Upstream
 from trunkline.errors import CONNECT_TIMEOUT, MALFORMED, RESET, Answer, Fault
 from trunkline.net.dns import ConnectFailed
 from trunkline.net.http1_client import ClientConnection, Receiver
+from trunkline.providers.dialects import Dialect, Translation
 from trunkline.streams.inspect import ChatInspector
 from trunkline.wire.head import ResponseHead
 from trunkline.wire.values import Call
@@ -33,7 +34,7 @@ class Streamed(msgspec.Struct, frozen=True):
 class _Watch(Receiver):
     """Receives one answer."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, translation: Translation | None) -> None:
         self.ended: asyncio.Future[Fault | None] = asyncio.get_running_loop().create_future()
         self.head: ResponseHead | None = None
         self.body = bytearray()
@@ -42,19 +43,19 @@ class _Watch(Receiver):
         self.first = 0.0
         self.framed = True
         self._connection = connection
+        self._translation = translation
         self._asked_at = monotonic()
 
     def on_head(self, head: ResponseHead, length: int) -> None:
         del length
         self.head = head
-        self.is_stream = (
-            head.status == 200 and b"text/event-stream" in head.fields.get(b"content-type", b"").lower()
-        )
+        wanted = b"text/event-stream" if self._translation is None else b"ndjson"
+        self.is_stream = head.status == 200 and wanted in head.fields.get(b"content-type", b"").lower()
 
     def on_body(self, data: bytes) -> None:
         self.body += data
         if self.is_stream:
-            self.inspector.feed(data)
+            self.inspector.feed(data if self._translation is None else self._translation.feed(data))
             if self.inspector.events and not self.first:
                 self.first = monotonic() - self._asked_at
         if len(self.body) > MAX_STREAM:
@@ -63,6 +64,8 @@ class _Watch(Receiver):
 
     def on_end(self, framed: bool) -> None:
         self.framed = framed
+        if self._translation is not None and self.is_stream and framed:
+            self.inspector.feed(self._translation.end())
         self._settle(None)
 
     def on_fault(self, fault: Fault) -> None:
@@ -76,7 +79,9 @@ class _Watch(Receiver):
             self.ended.set_result(fault)
 
 
-async def stream(upstream: Upstream, call: Call, timeout: float) -> Streamed | Fault:
+async def stream(
+    upstream: Upstream, call: Call, timeout: float, dialect: Dialect | None = None
+) -> Streamed | Fault:
     """Ask, and watch the answer to its end, within `timeout` seconds; a fault if not even a head came."""
     watch: _Watch | None = None
     connection: ClientConnection | None = None
@@ -89,8 +94,13 @@ async def stream(upstream: Upstream, call: Call, timeout: float) -> Streamed | F
             if connection.closed:
                 return Fault(RESET, "the upstream closed the connection before the request was sent")
             connection.clock.read()
-            watch = _Watch(connection)
-            connection.send(upstream.head(call, len(call.body), authorization), call.body, watch)
+            if dialect is None:
+                watch = _Watch(connection, None)
+                head = upstream.head(call, len(call.body), authorization)
+            else:
+                watch = _Watch(connection, dialect.stream("", request_id="doctor", created=0))
+                head = upstream.native_head(call, dialect, len(call.body), authorization)
+            connection.send(head, call.body, watch)
             fault = await watch.ended
     except ConnectFailed as failed:
         return failed.fault

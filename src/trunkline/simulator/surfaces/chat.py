@@ -34,7 +34,7 @@ class ChatRequest(msgspec.Struct):
     tool_choice: str | Tool | None = None
 
 
-class _Reply(msgspec.Struct):
+class Reply(msgspec.Struct):
     """One choice: thoughts, then text or calls of tools."""
 
     pieces: list[str]
@@ -59,7 +59,7 @@ def answer(ask: Ask) -> Answer:
     question = last_user_text(call.messages)
     prompt_tokens = sum(count(message.text) for message in call.messages)
     ask.check_window(prompt_tokens, _limit(call))
-    replies = [_reply(ask, call, question, choice) for choice in range(number)]
+    replies = [reply_to(ask, call, question, choice) for choice in range(number)]
     base: dict[str, Any] = {"id": ask.id("chatcmpl-"), "object": "chat.completion.chunk"}
     base |= {"created": CREATED, "model": ask.model, "system_fingerprint": "fp_sim"}
     if call.stream:
@@ -78,14 +78,15 @@ def answer(ask: Ask) -> Answer:
     return json_answer(body if ask.fault.usage == "never" else body | {"usage": usage})
 
 
-def _reply(ask: Ask, call: ChatRequest, question: str, choice: int) -> _Reply:
+def reply_to(ask: Ask, call: ChatRequest, question: str, choice: int = 0) -> Reply:
+    """One choice. Raises `Refusal`."""
     key = (ask.seed, ask.base, question, choice)
     calls = tool_calls(ask, call.messages, call.tools or [], call.tool_choice, *key)
     thoughts = words(digest(*key, "thoughts"), _THOUGHTS) if ask.fault.reasoning else []
     if calls:
-        return _Reply([], "tool_calls", calls, thoughts)
+        return Reply([], "tool_calls", calls, thoughts)
     pieces, cut = _text(ask, call, question, choice)
-    return _Reply(pieces, "length" if cut else "stop", thoughts=thoughts)
+    return Reply(pieces, "length" if cut else "stop", thoughts=thoughts)
 
 
 def _limit(call: ChatRequest) -> int | None:
@@ -110,7 +111,7 @@ def _text(ask: Ask, call: ChatRequest, question: str, choice: int) -> tuple[list
     return pieces[:limit], limit is not None and limit < len(pieces)
 
 
-def _message(index: int, reply: _Reply, field: str | None) -> dict[str, Any]:
+def _message(index: int, reply: Reply, field: str | None) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": "".join(reply.pieces), "refusal": None}
     if reply.calls:
         message = {"role": "assistant", "content": None}
@@ -120,13 +121,13 @@ def _message(index: int, reply: _Reply, field: str | None) -> dict[str, Any]:
     return {"index": index, "message": message, "logprobs": None, "finish_reason": reply.finish}
 
 
-def _choices(replies: list[_Reply], field: str | None) -> Iterator[Choice]:
+def _choices(replies: list[Reply], field: str | None) -> Iterator[Choice]:
     """All choices' chunks, interleaved as a server that decodes them side by side sends them."""
     for chunks in zip_longest(*(_deltas(index, reply, field) for index, reply in enumerate(replies))):
         yield from filter(None, chunks)
 
 
-def _deltas(index: int, reply: _Reply, field: str | None) -> Iterator[Choice]:
+def _deltas(index: int, reply: Reply, field: str | None) -> Iterator[Choice]:
     def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
 
