@@ -419,17 +419,6 @@ async def test_old_ollama_has_its_list_elsewhere(tmp_path: Path) -> None:
 
 
 @on_both_loops
-async def test_ollama_is_asked_where_calls_are(tmp_path: Path) -> None:
-    async with await start(seed=7) as sim:
-        ollama: dict[str, Any] = {"url": sim.url, "provider": "ollama", "native": "always"}
-        steps = await examined(tmp_path, **ollama)
-        assert (steps["completion"].state, steps["streaming"].state) == ("ok", "ok")
-        assert [entry.target for entry in sim.log if entry.method == "POST"][-2:] == ["/api/chat"] * 2
-        broken = await examined(tmp_path, **ollama, headers={"x-sim-fault": "no_done"})
-        assert (broken["completion"].state, broken["streaming"].state) == ("ok", "fail")
-
-
-@on_both_loops
 async def test_a_pass_through_is_asked_without_a_credential(tmp_path: Path) -> None:
     async with site(models=error("key", 401)) as there:
         steps = await examined(tmp_path, url=there.url, forward_authorization=True)
