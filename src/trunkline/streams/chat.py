@@ -21,7 +21,7 @@ MAX_CHOICES = 1024
 """Choices of one answer; eight times what OpenAI lets anybody ask for. Each index is remembered."""
 _MAX_LESSONS = 16
 """Frames in a row that are learned for nothing: one with a random field in each event would never pay it back."""
-_PLAIN = rb"[^\"\\\x00-\x1f%b]*+"  # but for the first bytes of what may be a tag
+_NOT_PLAIN = rb"[\"\\\x00-\x1f%b]"  # and the first bytes of what may be a tag
 _TEXT_KEYS = (b'"content":', b'"reasoning_content":', b'"reasoning":')
 
 
@@ -38,24 +38,23 @@ class ChatInspector(StreamInspector):
     """
 
     __slots__ = (
-        "_condition", "_learned", "_lessons", "_of", "_open", "_plain", "_rewriter", "_seen", "_tail", "frame", "keep",
-        "keep_odd",
+        "_condition", "_learned", "_lessons", "_not_plain", "_of", "_open", "_rewriter", "_seen", "_tail", "frame",
+        "keep", "keep_odd",
     )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
         self._rewriter: Rewriter | None = None
         self._condition = 0  # of the choice that was learned from
-        self._of: int | None = 0  # which is this one
-        self._plain = re.compile(_PLAIN % b"").fullmatch
-        self._seen: set[int | None] = set()
-        self._open: set[int | None] = set()
+        self._of = 0  # which is this one
+        self._not_plain = re.compile(_NOT_PLAIN % b"").search
+        self._seen: set[int] = set()
+        self._open: set[int] = set()
         self._lessons = 0
-        self._learned: tuple[bytes, bytes, int] | None = None
+        self._learned: tuple[bytes, bytes] | None = None
         self._tail = b""  # of the event that was learned from
-        self.frame: tuple[bytes, bytes, int] | None = None
-        """What stands around the text of a content event, behind it with the CRLF of a chunk, and the length of both;
-        None: decode the next."""
+        self.frame: tuple[bytes, bytes] | None = None
+        """What stands around the text of a content event, behind it with the CRLF of a chunk; None: decode the next."""
         self.keep: Callable[[bytes], object] | None = None
         """Is given the text of each event that has nothing else."""
         self.keep_odd: Callable[[bytes], object] | None = None
@@ -69,31 +68,32 @@ class ChatInspector(StreamInspector):
         frame = self.frame
         if frame is None:
             return False
-        before, after, around = frame
+        before, after = frame
         size = len(data)
         line = SIZE_LINES[size] if size < len(SIZE_LINES) else b""
         start = len(line)
+        begin, end = start + len(before), size - len(after)
         if (
             start
             and data.startswith(line)
             and data.startswith(before, start)
             and data.endswith(after)
-            and size >= start + around
-            and self._plain(data, start + len(before), size - len(after)) is not None
+            and begin < end  # without a text there is nothing to take out: such an event goes on
+            and self._not_plain(data, begin, end) is None
             and (data.isascii() or is_utf8(data))
         ):
             # This frame has paid for its lesson: `created` may change every second for hours.
             self._lessons = 0
-            self.text_bytes += size - start - around
+            self.text_bytes += end - begin
             if self.keep is not None:
-                self.keep(data[start + len(before) : size - len(after)])
+                self.keep(data[begin:end])
             return True
         return False
 
     def taken(self, data: bytes) -> bytes:
         """The text of a chunk that repeats."""
         assert self.frame is not None
-        before, after, _ = self.frame
+        before, after = self.frame
         size = len(data)
         return data[len(SIZE_LINES[size]) + len(before) : size - len(after)]
 
@@ -117,7 +117,8 @@ class ChatInspector(StreamInspector):
             out = super().feed(data)
             # What was learned still holds, but only from where an event begins.
             self.frame = None if self._splitter.mid_event else self._learned
-        if self._learned is not None and self._rewriter is not None and self._changed(self._rewriter):
+        # An event that goes on as it came has told the rewriter nothing.
+        if out is not data and self._learned is not None and self._changed():
             self._learned = self.frame = None
         if self.fault is not None or self._done:
             self.frame = None  # nothing follows
@@ -129,8 +130,8 @@ class ChatInspector(StreamInspector):
         self._learned = self.frame = None
         return rewriter.feed(held)
 
-    def _changed(self, rewriter: Rewriter) -> bool:
-        return rewriter.condition(self._of) != self._condition
+    def _changed(self) -> bool:
+        return self._rewriter is not None and self._rewriter.condition(self._of) != self._condition
 
     def _inspect(self, event: Event, raw: bytes) -> bytes:
         if event.data == _DONE:
@@ -168,7 +169,7 @@ class ChatInspector(StreamInspector):
             self.usage = chunk.usage
         learns: str | None = None
         for choice in choices or ():
-            index = choice.index
+            index = choice.index or 0
             if index not in self._seen:
                 if len(self._seen) == MAX_CHOICES:
                     self.malformed += 1
@@ -192,7 +193,7 @@ class ChatInspector(StreamInspector):
                         learns = delta.content
             elif choice.text:
                 self.content = True
-                self.text_bytes += len(choice.text)
+                self.text_bytes += _size(choice.text)
         if self.keep_odd is not None:
             self._keep(choices, payload)
         rewriter = self._rewriter
@@ -201,18 +202,27 @@ class ChatInspector(StreamInspector):
         if learns is None:
             return rewriter.chunk(chunk, payload, raw)
         assert choices is not None
-        self._of = choices[0].index
-        self._condition = rewriter.condition(self._of)
+        index = choices[0].index or 0
+        condition = rewriter.condition(index)
         out = rewriter.chunk(chunk, payload, raw)
-        if self._condition and not self._changed(rewriter):
-            self._learn(raw, out, learns.encode(), chunk)
+        if (
+            condition
+            and condition == rewriter.condition(index)
+            and self._learn(raw, out, learns.encode(), chunk)
+        ):
+            self._of, self._condition = index, condition
+            firsts = {mark.encode("utf-8", "surrogatepass")[:1] for mark in rewriter.marks(index)}
+            self._not_plain = re.compile(_NOT_PLAIN % b"".join(map(re.escape, sorted(firsts)))).search
         return out
 
     def _count(self, delta: Delta) -> None:
         """Add up what a delta says."""
-        for text in (delta.content, delta.reasoning_content or delta.reasoning, delta.refusal):
-            if type(text) is str:
-                self.text_bytes += len(text)
+        if type(text := delta.content) is str:
+            self.text_bytes += _size(text)
+        if text := delta.reasoning_content or delta.reasoning:
+            self.text_bytes += _size(text) if type(text) is str else 0
+        if type(text := delta.refusal) is str:
+            self.text_bytes += _size(text)
 
     def _oversize(self, beginning: bytes) -> None:
         if self.keep_odd is not None:
@@ -234,13 +244,12 @@ class ChatInspector(StreamInspector):
                 return
         self.keep_odd(payload)
 
-    def _learn(self, event: bytes, out: bytes, text: bytes, chunk: Chunk) -> None:
+    def _learn(self, event: bytes, out: bytes, text: bytes, chunk: Chunk) -> bool:
         """Keep what stands around the text, if an event with another text there says nothing else that is new.
 
-        `out`: what the client gets of the event.
+        `out`: what the client gets of the event. Gives whether it was kept.
         """
         self._lessons += 1
-        assert self._rewriter is not None
         around = _around(event, text, _TEXT_KEYS[:1])
         if (
             around is not None
@@ -248,19 +257,18 @@ class ChatInspector(StreamInspector):
             and (chunk.choices is not None and len(chunk.choices) == 1)
             and chunk.timings is ABSENT
             and not present(chunk.usage)
-            # Text of another field would stand in the frame, and `keep` would not be given it.
+            # What else a delta says would stand in the frame, and `keep` and the rewriter would not be given it.
             and (delta := chunk.choices[0].delta) is not None
-            and not (delta.reasoning_content or delta.reasoning or delta.refusal)
+            and not delta.has_more()
         ):
             way = None if out is event else () if not out else _around(out, text, _TEXT_KEYS)
             if way is None and out is not event:
-                return
+                return False
             self.way = way
             self._tail = around[1]
-            before, after = around[0], self._tail + b"\r\n"
-            self._learned = self.frame = (before, after, len(before) + len(after))
-            firsts = {mark.encode()[:1] for mark in self._rewriter.marks(self._of)}
-            self._plain = re.compile(_PLAIN % b"".join(map(re.escape, sorted(firsts)))).fullmatch
+            self._learned = self.frame = (around[0], self._tail + b"\r\n")
+            return True
+        return False
 
     def _told(self) -> int:
         return self.events - self._done
@@ -272,6 +280,11 @@ class ChatInspector(StreamInspector):
 
     def _finished(self) -> bool:
         return self.terminal
+
+
+def _size(text: str) -> int:
+    """Bytes of a text: what repeats is counted by them."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _around(event: bytes, text: bytes, keys: tuple[bytes, ...]) -> tuple[bytes, bytes] | None:

@@ -3,10 +3,14 @@
 Owns what a client may rely on (clients.md R13 to R16), whichever server answers: a role in the first delta, the same
 id, created and model in all chunks, the right `object`, one finish_reason for each choice, tool calls that can be
 joined, one usage chunk where it was asked for and none where not, `[DONE]` behind what is whole; and thoughts where
-the operator wants them. Does not own when a stream is whole (chat.py) nor which bytes are sent when (engine/relay.py).
+the operator wants them. Does not own when a stream is whole (chat.py), how fields are changed (editing.py), nor which
+bytes are sent when (engine/receiving.py).
 
 An event is decoded once, by the inspector, and handed on: one that needs no change goes out as the upstream's own
 bytes. A change is made in the object as it was written, so that fields nobody knows here survive byte for byte.
+
+Usage is told once, when all choices have finished: counts that grow with each chunk are collapsed into the last, even
+for a client that asked for them with each chunk, because clients add up what they see.
 """
 
 from collections.abc import Callable
@@ -15,27 +19,35 @@ from typing import Any
 import msgspec
 
 from trunkline.streams.answer import AnswerSettings
-from trunkline.streams.thoughts import Thoughts
+from trunkline.streams.editing import (
+    NULL,
+    ChoiceEdit,
+    apply,
+    choice_says,
+    decode_choices,
+    decode_object,
+    raw_of,
+    says,
+)
+from trunkline.streams.thoughts import Thoughts, spells
 from trunkline.streams.tool_calls import ToolCalls
 from trunkline.wire import sse
-from trunkline.wire.openai import ABSENT, Choice, Chunk, Delta, decode_chunk, present
+from trunkline.wire.openai import ABSENT, Choice, Chunk, Delta, decode_chunk
 from trunkline.wire.sse import EventSplitter, Fragment, parse_event
 
 OBJECTS = {"chat": "chat.completion.chunk", "completions": "text_completion"}
 """What the chunks of each surface call themselves."""
+_MAX_EARLY = 16
+"""Chunks that wait until the answer's id is known; Azure sends one."""
 _DONE = b"[DONE]"
 _LAST = b"data: [DONE]\n\n"
-_NULL = msgspec.Raw(b"null")
 _NO_DELTA = Delta()
-_NOTHING = (b"", b"null", b'""', b"[]", b"{}")
-_EMPTY_IDENTITY = (*_NOTHING, b"0")  # Azure's first chunk has an empty id and model, and created 0
 _REPEATED = frozenset(
     ("id", "object", "created", "model", "choices", "system_fingerprint", "service_tier", "obfuscation")
 )
 """Keys of a chunk that say nothing that the chunk before has not said."""
+_COUNTS = frozenset(("usage", "timings"))
 
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_choices = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -44,19 +56,11 @@ class _ChoiceState:
 
     __slots__ = ("calls", "finished", "role", "thoughts")
 
-    def __init__(self, thoughts: Thoughts | None, prefix: str) -> None:
+    def __init__(self, thoughts: Thoughts | None, calls: ToolCalls, *, role: bool) -> None:
         self.thoughts = thoughts
-        self.calls = ToolCalls(prefix)
-        self.role = False  # was sent
+        self.calls = calls
+        self.role = role  # was sent, or there is none
         self.finished = False
-
-
-class _Edit(msgspec.Struct, gc=False):
-    """Changes of one choice: new values by key, None for keys that go. `first`: the client knew nothing of it."""
-
-    delta: dict[str, Any]
-    choice: dict[str, Any]
-    first: bool
 
 
 class Rewriter:
@@ -85,19 +89,18 @@ class Rewriter:
         self._include_usage = include_usage
         self._request_id = request_id
         self._fallback = {
-            "id": msgspec.Raw(_encode(f"chatcmpl-{request_id}" if self._chat else f"cmpl-{request_id}")),
-            "created": msgspec.Raw(b"%d" % created),
-            "model": msgspec.Raw(_encode(asked)),
+            "id": raw_of(f"chatcmpl-{request_id}" if self._chat else f"cmpl-{request_id}"),
+            "created": raw_of(created),
+            "model": raw_of(asked),
         }
-        self._identity: dict[str, msgspec.Raw] = {}
-        if settings.model:
-            self._identity["model"] = msgspec.Raw(_encode(settings.model))
-        self._id = self._created = self._model = ABSENT  # those that all chunks have, once there was one
-        self._states: dict[int | None, _ChoiceState] = {}
+        self._identity = {"model": raw_of(settings.model)} if settings.model else {}
+        self._id = self._created = self._model = ABSENT  # those that all chunks have, once that is settled
+        self._early: list[tuple[Chunk, bytes, bytes]] = []
+        self._states: dict[int, _ChoiceState] = {}
         self._usage = b""  # as the upstream told it last
         self._usage_told = not include_usage
         self._splitter = EventSplitter()
-        self._news: dict[str, msgspec.Raw] = {}
+        self._news: dict[str, bytes] = {}
         self._ended = False
         self.estimate: Callable[[], bytes] | None = None
 
@@ -106,19 +109,20 @@ class Rewriter:
 
     @property
     def only_thoughts(self) -> bool:
-        """Whether no choice had an answer, and one had thoughts."""
-        found = [state.thoughts for state in self._states.values() if state.thoughts is not None]
-        return any(thoughts.only for thoughts in found)
+        """Whether a choice had thoughts and no answer."""
+        return any(
+            state.thoughts is not None and state.thoughts.only and not state.calls.any
+            for state in self._states.values()
+        )
 
-    def condition(self, index: int | None) -> int:
+    def condition(self, index: int) -> int:
         """A number: while it is the same and above 0, chunks of that choice that differ in text fare the same."""
         state = self._states.get(index)
         if state is None:
             return 0
-        condition = 1 if state.thoughts is None else state.thoughts.condition
-        return condition * 2 + state.finished if condition else 0
+        return 1 if state.thoughts is None else state.thoughts.condition
 
-    def marks(self, index: int | None) -> str:
+    def marks(self, index: int) -> str:
         """The characters without which a text is not cut by thoughts."""
         thoughts = self._states[index].thoughts
         return "" if thoughts is None else thoughts.marks
@@ -126,7 +130,7 @@ class Rewriter:
     # what comes
 
     def feed(self, data: bytes) -> bytes:
-        """Whole events that nobody has decoded."""
+        """Whole events that nobody keeps decoded; none of them is an error."""
         return b"".join([self._event(raw) for raw in self._splitter.feed(data)])
 
     def _event(self, raw: bytes) -> bytes:
@@ -136,34 +140,33 @@ class Rewriter:
         if event.data == _DONE:
             return self.done(raw)
         try:
-            chunk = decode_chunk(event.data)
-            return raw if chunk.error or chunk.object == "error" else self.chunk(chunk, event.data, raw)
+            return self.chunk(decode_chunk(event.data), event.data, raw)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return raw
 
     def chunk(self, chunk: Chunk, payload: bytes, raw: bytes) -> bytes:
         """One event: `chunk` and `payload` are its data. Gives `raw`, the event in place of it, or nothing."""
+        if self._id is ABSENT:
+            self._early.append((chunk, payload, raw))
+            return self._settle_identity() if self._learn_identity(chunk) else b""
         choices = chunk.choices
-        if self._id is ABSENT and not self._learn_identity(chunk):
-            same = not self._settings.model  # nothing that a client reads yet: Azure's prompt_filter_results
-        else:
-            same = (
-                chunk.id == self._id
-                and chunk.created == self._created
-                and chunk.model == self._model
-                and chunk.object == self._object
-            )
-        if chunk.usage is not ABSENT and present(chunk.usage):
-            self._usage = bytes(chunk.usage)
-            if self._only_usage(choices):
-                if self._usage_told or not all(state.finished for state in self._states.values()):
-                    return b""  # another one will be told at the end, or was
-                return self._told_usage(raw if same and choices is not None and not choices else b"")
+        same = (
+            chunk.id == self._id
+            and chunk.created == self._created
+            and chunk.model == self._model
+            and chunk.object == self._object
+        )
+        if chunk.usage is not ABSENT and (usage := bytes(chunk.usage)) != b"null":
+            if says(chunk.usage):
+                self._usage = usage
+            if self._only_counts(choices):
+                return self._counted(payload, raw if same and choices == [] else b"")
             same = False
-        edits: dict[int, _Edit] = {}
+        edits: dict[int, ChoiceEdit] = {}
         for at, choice in enumerate(choices or ()):
-            state = self._states.get(choice.index) or self._begin(choice.index)
-            edit = self._read(state, choice)
+            index = choice.index or 0
+            state = self._states.get(index) or self._begin(index)
+            edit = self._edit(state, choice)
             if edit is not None:
                 edits[at] = edit
                 same = same and not edit.delta and not edit.choice
@@ -174,49 +177,51 @@ class Rewriter:
         if self._ended:
             return b""
         self._ended = True
-        return b"%b%b%b" % (self._release(last=True), self._told_usage(), raw)
+        early = self._settle_identity() if self._id is ABSENT else b""
+        return b"%b%b%b%b" % (early, self._release(last=True), self._told_usage(), raw)
 
     def release(self) -> bytes:
         """What was held back of an answer that ends in the middle."""
-        return b"" if self._ended else self._release(last=False)
+        if self._ended:
+            return b""
+        early = self._settle_identity() if self._id is ABSENT else b""
+        return early + self._release(last=False)
 
-    # one chunk
+    # who answers
 
     def _learn_identity(self, chunk: Chunk) -> bool:
-        """Keep the first id, created and model that say anything: they hold for all chunks. Gives whether all are."""
+        """Keep the first id, created and model that say anything. Gives whether no other chunk need be waited for."""
         identity = self._identity
-        for name in ("id", "created", "model"):
+        for name in self._fallback:
             value: msgspec.Raw = getattr(chunk, name)
-            if name not in identity and bytes(value) not in _EMPTY_IDENTITY:
+            if name not in identity and says(value) and bytes(value) != b"0":  # Azure: "" and 0 in the first
                 identity[name] = msgspec.Raw(bytes(value))
-        if not chunk.choices:
-            return False
-        for name, value in self._fallback.items():
-            identity.setdefault(name, value)
-        self._id, self._created, self._model = identity["id"], identity["created"], identity["model"]
-        return True
+        return bool(chunk.choices) or len(identity) == len(self._fallback) or len(self._early) == _MAX_EARLY
 
-    def _begin(self, index: int | None) -> _ChoiceState:
+    def _settle_identity(self) -> bytes:
+        """From here on all chunks say the same; gives those that waited for it."""
+        self._identity = identity = {**self._fallback, **self._identity}
+        self._id, self._created, self._model = identity["id"], identity["created"], identity["model"]
+        early, self._early = self._early, []
+        return b"".join([self.chunk(*one) for one in early])
+
+    # one choice
+
+    def _begin(self, index: int) -> _ChoiceState:
         thoughts = None if self._plain else Thoughts(self._settings)
-        state = self._states[index] = _ChoiceState(thoughts, f"call_{self._request_id}_{len(self._states)}_")
-        state.role = not self._chat
+        calls = ToolCalls(f"call_{self._request_id}_{len(self._states)}_")
+        state = self._states[index] = _ChoiceState(thoughts, calls, role=not self._chat)
         return state
 
-    def _only_usage(self, choices: list[Choice] | None) -> bool:
-        """Whether a chunk with usage says nothing else: `choices` are empty, or hold an empty one (LiteLLM)."""
-        for choice in choices or ():
-            delta = choice.delta or _NO_DELTA
-            state = self._states.get(choice.index)
-            if choice.finish_reason or choice.text or delta.has_content() or state is None or not state.role:
-                return False
-        return True
-
-    def _read(self, state: _ChoiceState, choice: Choice) -> _Edit | None:
-        """What has to be changed in a choice of a chunk; None: nothing."""
+    def _edit(self, state: _ChoiceState, choice: Choice) -> ChoiceEdit | None:
+        """What has to be changed in a choice of a chunk; None: nothing, and it is not the first of this choice."""
         delta, finish, thoughts = choice.delta or _NO_DELTA, choice.finish_reason, state.thoughts
-        if state.role and finish is None and thoughts is None and delta.tool_calls is None:
+        calls = delta.tool_calls
+        if state.role and finish is None and thoughts is None and calls is None and choice.index is not None:
             return None
-        edit = _Edit({}, {}, first=not state.role)
+        edit = ChoiceEdit(not state.role, {}, {})
+        if choice.index is None:
+            edit.choice["index"] = 0
         if not state.role:
             state.role = True
             if not delta.role:
@@ -227,55 +232,99 @@ class Rewriter:
             if not last:  # some write "" where there is none yet, and some tell it twice
                 edit.choice["finish_reason"] = None
             state.finished = state.finished or last
-        if delta.tool_calls is not None:
-            mended = state.calls.mend(delta.tool_calls)
-            if not delta.tool_calls:
+        if calls is not None:
+            if not calls:
                 edit.delta["tool_calls"] = None  # some clients take an empty list for a call
-            elif mended is not None:
+            elif (mended := state.calls.mend(calls)) is not None:
                 edit.delta["tool_calls"] = mended
         if thoughts is not None:
-            if self._chat:
-                edit.delta.update(thoughts.sort(delta, last=last))
-            else:
-                sorted_ = thoughts.sort(Delta(content=choice.text), last=last)
-                if "content" in sorted_:
-                    edit.choice["text"] = sorted_["content"] or ""
-        return edit
+            said = delta if self._chat else Delta(content=choice.text)
+            self._place(edit, said.content, thoughts.sort(said, last=last))
+        return edit if edit.first or edit.delta or edit.choice else None
 
-    def _rendered(self, payload: bytes, edits: dict[int, _Edit]) -> bytes:
+    def _place(self, edit: ChoiceEdit, content: Any, sorted_: dict[str, Any]) -> None:
+        """Make changes of text those of a choice."""
+        if "content" in sorted_:
+            edit.respelt = not spells(sorted_["content"], content)
+        if self._chat:
+            edit.delta.update(sorted_)
+            return
+        if "content" in sorted_:
+            sorted_["text"] = sorted_.pop("content") or ""
+        edit.choice.update(sorted_)
+
+    def _rendered(self, payload: bytes, edits: dict[int, ChoiceEdit]) -> bytes:
         """The event with its changes; nothing if they left nothing in it."""
-        fields = _decode_object(payload)
-        if "usage" in fields and present(fields["usage"]):
-            if self._include_usage:
-                fields["usage"] = _NULL
-            else:
-                del fields["usage"]
+        fields = decode_object(payload)
+        self._hide_usage(fields)
         if edits:
-            choices = _decode_choices(fields["choices"])
-            vanished = [_apply(choices[at], edit) for at, edit in edits.items()]
+            choices = decode_choices(fields["choices"])
+            vanished = [apply(choices[at], edit) for at, edit in edits.items()]
             if any(vanished) and not self._says_more(fields):
-                known = (edits[at].first if at in edits else False for at in range(len(choices)))
-                if not any(_says(choice, first) for choice, first in zip(choices, known, strict=True)):
+                firsts = [at in edits and edits[at].first for at in range(len(choices))]
+                if not any(
+                    choice_says(choice, first=first) for choice, first in zip(choices, firsts, strict=True)
+                ):
                     return b""
-            fields["choices"] = msgspec.Raw(_encode(choices))
+            fields["choices"] = raw_of(choices)
         return self._told(fields)
 
-    def _says_more(self, fields: dict[str, msgspec.Raw]) -> bool:
+    def _says_more(self, fields: dict[str, msgspec.Raw], but: frozenset[str] = frozenset()) -> bool:
         """Whether a chunk has anything beside its choices that the last such chunk had not."""
         news = {
-            name: value
+            name: bytes(value)
             for name, value in fields.items()
-            if name not in _REPEATED and bytes(value) not in _NOTHING
+            if name not in _REPEATED and name not in but and says(value)
         }
-        same = news == self._news
-        self._news = {name: msgspec.Raw(bytes(value)) for name, value in news.items()}
+        same, self._news = news == self._news, news
         return not same
 
     def _told(self, fields: dict[str, msgspec.Raw]) -> bytes:
         """A chunk as one of this answer."""
         fields.update(self._identity)
-        fields["object"] = msgspec.Raw(_encode(self._object))
+        fields["object"] = raw_of(self._object)
         return sse.encode(_encode(fields))
+
+    # usage
+
+    def _only_counts(self, choices: list[Choice] | None) -> bool:
+        """Whether a chunk with usage says nothing else: `choices` are empty, or hold an empty one (LiteLLM)."""
+        for choice in choices or ():
+            delta = choice.delta or _NO_DELTA
+            state = self._states.get(choice.index or 0)
+            if choice.finish_reason or choice.text or delta.has_content() or state is None or not state.role:
+                return False
+        return True
+
+    def _counted(self, payload: bytes, raw: bytes) -> bytes:
+        """A chunk that only counts; `raw`: the event, if it can be the one that the client gets."""
+        final = bool(self._states) and all(state.finished for state in self._states.values())
+        if final and not self._usage_told:
+            self._usage_told = True
+            return raw or self._told({**decode_object(payload), "choices": raw_of([])})
+        fields = decode_object(payload)
+        if not self._says_more(fields, but=_COUNTS):
+            return b""
+        self._hide_usage(fields)
+        empty: dict[str, Any] = {"delta": {}} if self._chat else {"text": ""}
+        # Not without a choice: old clients take `choices[0]` of each chunk that they did not ask for.
+        fields["choices"] = raw_of([{"index": 0, **empty, "finish_reason": None}])
+        return self._told(fields)
+
+    def _hide_usage(self, fields: dict[str, msgspec.Raw]) -> None:
+        if fields.get("usage", NULL) != NULL:
+            if self._include_usage:
+                fields["usage"] = NULL
+            else:
+                del fields["usage"]
+
+    def _told_usage(self) -> bytes:
+        """The one usage chunk of an answer that ends, if the client asked and had none."""
+        if self._usage_told:
+            return b""
+        self._usage_told = True
+        usage = self._usage or (self.estimate() if self.estimate is not None else b"")
+        return self._told({"choices": raw_of([]), "usage": msgspec.Raw(usage)}) if usage else b""
 
     # the end
 
@@ -285,69 +334,14 @@ class Rewriter:
         for index, state in self._states.items():
             if state.finished:
                 continue
-            delta: dict[str, Any] = {}
+            said: dict[str, Any] = {}
             if state.thoughts is not None:
                 sorted_ = state.thoughts.sort(_NO_DELTA, last=True)
-                delta = {key: value for key, value in sorted_.items() if value is not None}
-            if not delta and not last:
+                said = {key: value for key, value in sorted_.items() if value is not None}
+            if not said and not last:
                 continue
-            finish = ("tool_calls" if state.calls.any else "stop") if last else None
-            text = {"delta": delta} if self._chat else {"text": delta.get("content", "")}
-            choices.append({"index": index or 0, **text, "finish_reason": finish})
             state.finished = True
-        return self._told({"choices": msgspec.Raw(_encode(choices))}) if choices else b""
-
-    def _told_usage(self, raw: bytes = b"") -> bytes:
-        """The one usage chunk, for a client that asked. `raw`: the upstream's, if it can be that one."""
-        if self._usage_told:
-            return b""
-        self._usage_told = True
-        if raw:
-            return raw
-        usage = self._usage or (self.estimate() if self.estimate is not None else b"")
-        if not usage:
-            return b""
-        return self._told({"choices": msgspec.Raw(b"[]"), "usage": msgspec.Raw(usage)})
-
-
-def _apply(choice: dict[str, msgspec.Raw], edit: _Edit) -> bool:
-    """Make the changes of one choice; gives whether something of it vanished."""
-    raw = choice.get("delta", ABSENT)
-    delta = _decode_object(raw) if present(raw) else {}
-    vanished = _change(delta, edit.delta)
-    if edit.delta:
-        choice["delta"] = msgspec.Raw(_encode(delta))
-    vanished = _change(choice, edit.choice) or vanished
-    if "finish_reason" in edit.choice:
-        choice["finish_reason"] = _NULL
-    if vanished and not _text(delta, choice) and "logprobs" in choice:
-        choice["logprobs"] = _NULL  # they spell the text that is not there any more
-    return vanished
-
-
-def _change(fields: dict[str, msgspec.Raw], changes: dict[str, Any]) -> bool:
-    vanished = False
-    for key, value in changes.items():
-        had = bytes(fields.get(key, b"")) not in _NOTHING
-        vanished = vanished or (had and not value)
-        if value is None:
-            fields.pop(key, None)
-        else:
-            fields[key] = msgspec.Raw(_encode(value))
-    return vanished
-
-
-def _text(delta: dict[str, msgspec.Raw], choice: dict[str, msgspec.Raw]) -> bool:
-    """Whether there is text."""
-    return any(
-        bytes(fields.get(key, b"")) not in _NOTHING for fields, key in ((delta, "content"), (choice, "text"))
-    )
-
-
-def _says(choice: dict[str, msgspec.Raw], first: bool) -> bool:
-    """Whether a choice of a chunk says anything; its role counts if the client had none (`first`)."""
-    raw = choice.get("delta", ABSENT)
-    delta = _decode_object(raw) if present(raw) else {}
-    if any(bytes(value) not in _NOTHING for key, value in delta.items() if first or key != "role"):
-        return True
-    return any(bytes(value) not in _NOTHING for key, value in choice.items() if key not in ("index", "delta"))
+            finish = ("tool_calls" if state.calls.any else "stop") if last else None
+            placed = {"delta": said} if self._chat else {"text": said.pop("content", ""), **said}
+            choices.append({"index": index, **placed, "finish_reason": finish})
+        return self._told({"choices": raw_of(choices)}) if choices else b""

@@ -21,7 +21,7 @@ _DETAILS = "reasoning_details"  # OpenRouter: the same once more, in parts
 class Thoughts:
     """The thoughts of one choice, in the order of its deltas."""
 
-    __slots__ = ("_splits", "_tags", "_where", "_wrapping", "filter")
+    __slots__ = ("_said", "_splits", "_stripped", "_tags", "_where", "_wrapping", "filter")
 
     def __init__(self, settings: AnswerSettings) -> None:
         think = settings.think
@@ -31,6 +31,7 @@ class Thoughts:
         self._where = settings.reasoning
         self._tags = (think or ThinkSettings()).tags[0]
         self._wrapping = False
+        self._stripped = self._said = False  # thoughts of a field of their own; any content
 
     def __repr__(self) -> str:
         return f"<Thoughts {self.filter!r} to {self._where}{', wrapping' if self._wrapping else ''}>"
@@ -52,54 +53,58 @@ class Thoughts:
 
     @property
     def only(self) -> bool:
-        """Whether there were thoughts and no answer."""
-        return self.filter is not None and self.filter.any_thoughts and not self.filter.any_answer
+        """Whether there were thoughts, taken from the answer, and nothing else."""
+        thinks = self.filter
+        if thinks is not None and (thinks.any_answer or thinks.any_thoughts):
+            return not thinks.any_answer
+        return self._stripped and not self._said
 
     def sort(self, delta: Delta, *, last: bool) -> dict[str, Any]:
         """The changes of a delta: new values by key, None for keys that go. `last`: nothing follows."""
         edits: dict[str, Any] = {}
         content, thoughts = self._filtered(delta.content, last=last)
-        own = next((text for key in FIELDS if isinstance(text := getattr(delta, key), str) and text), "")
-        where = self._where
-        if where == "keep":
-            if thoughts:
-                key = FIELDS[1] if own and own == delta.reasoning else FIELDS[0]
-                edits[key] = own + thoughts
-        else:
-            for key in (*FIELDS, _DETAILS):
-                if (
-                    key != where
-                    and getattr(delta, key) is not None
-                    and (key != _DETAILS or where not in FIELDS)
-                ):
-                    edits[key] = None
-            thoughts = own + thoughts
-            if where in FIELDS and thoughts and getattr(delta, where) != thoughts:
-                edits[where] = thoughts
-            elif where == "wrap":
-                content = self._wrapped(content, thoughts, last=last or bool(delta.tool_calls))
-        if content != delta.content:
+        if self._where != "keep":
+            content = self._moved(delta, content, thoughts, edits, last=last)
+        elif thoughts:
+            own = _own(delta)
+            edits["reasoning" if own and own == delta.reasoning else "reasoning_content"] = own + thoughts
+        if last and not content and self.only:
+            content = ""  # said plainly: there is no answer
+        if content is not delta.content and content != delta.content:
             edits["content"] = content
         return edits
 
+    def _moved(self, delta: Delta, content: Any, thoughts: str, edits: dict[str, Any], *, last: bool) -> Any:
+        """Add the changes of the fields that are thoughts; gives the content."""
+        where = self._where
+        own = _own(delta)
+        for key in (*FIELDS, _DETAILS):
+            value = getattr(delta, key)
+            if (isinstance(value, str) and key != where) if where in FIELDS else value is not None:
+                edits[key] = None
+        if where == "strip":
+            self._stripped = self._stripped or bool(own)
+        elif where == "wrap":
+            content = self._wrapped(content, own + thoughts, last=last or bool(delta.tool_calls))
+        elif own + thoughts and getattr(delta, where) != own + thoughts:
+            edits[where] = own + thoughts
+        self._said = self._said or bool(content)
+        return content
+
     def _filtered(self, content: Any, *, last: bool) -> tuple[Any, str]:
         """The answer in some content, and the thoughts in it that are to be placed."""
-        thinks = self.filter
-        thoughts = ""
-        if isinstance(content, list):
-            content, thoughts = self._parts(cast("list[Any]", content))
+        thinks, answer, thoughts = self.filter, content, ""
+        if isinstance(content, list) and content:
+            answer, thoughts = self._parts(cast("list[Any]", content))
         elif thinks is not None and isinstance(content, str) and content:
-            content, thoughts = thinks.feed(content)
+            answer, thoughts = thinks.feed(content)
         if thinks is not None and last:
             rest, taken = thinks.flush()
             thoughts += taken
-            if rest:
-                content = _joined(content, rest)
-            elif not content and self.only:
-                content = ""  # said plainly: there is no answer
-        return content, thoughts if self._splits else ""
+            answer = _joined(answer, rest) if rest else answer
+        return answer, thoughts if self._splits else ""
 
-    def _parts(self, parts: list[Any]) -> tuple[list[Any], str]:
+    def _parts(self, parts: list[Any]) -> tuple[Any, str]:
         kept: list[Any] = []
         thoughts = ""
         for part in parts:
@@ -114,7 +119,7 @@ class Thoughts:
                     kept.append(fields | {"text": answer})
             else:
                 kept.append(part)
-        return kept, thoughts
+        return kept or "", thoughts
 
     def _wrapped(self, content: Any, thoughts: str, *, last: bool) -> Any:
         """Content with the thoughts in tags before it."""
@@ -127,6 +132,16 @@ class Thoughts:
             before += end
             self._wrapping = False
         return _joined(before, content) if before else content
+
+
+def _own(delta: Delta) -> str:
+    """The thoughts that have a field of their own."""
+    return next((text for key in FIELDS if isinstance(text := getattr(delta, key), str) and text), "")
+
+
+def spells(text: Any, old: Any) -> bool:
+    """Whether logprobs of the old text are those of the new: what comes before it had its own, if any."""
+    return isinstance(text, str) and isinstance(old, str) and text.endswith(old)
 
 
 def _joined(before: Any, after: Any) -> Any:

@@ -4,25 +4,35 @@ Owns what a client's way of joining needs (clients.md R14): an `index` in each, 
 first of a call and not again (the SDKs join them like text), `arguments` as text. Does not own when a call counts as
 begun (splice.py, transcript.py).
 
-Seen in the wild: no index, or null (Gemini and many small servers); the index 0 for each of several calls, told apart
-by their ids alone (Gemini); id or name in every delta; `"id": ""` or null in later ones; arguments as an object.
+Seen in the wild: no index, or null (Gemini and many small servers); the index 0 for each of several calls (Gemini,
+LMDeploy); id or name in every delta, or another id in every delta; `"id": ""` or null in later ones; arguments as an
+object. So a delta begins a call if its index is new. Under an index that is known one with another id and a name does;
+without an index, one with another id or another name; and where there are no ids, one with a name once the arguments
+so far are whole. All else adds to the last call of its index, without an index to the last.
 """
 
 from typing import Any, cast
 
 import msgspec
 
+_decode: Any = msgspec.json.Decoder(Any).decode
 _encode = msgspec.json.Encoder().encode
 MAX_CALLS = 1024
 """Calls of one answer that are told apart; each is remembered."""
 
 
 class _Begun(msgspec.Struct, gc=False):
-    """A call that the client knows of. `theirs`: the index that the upstream gave it."""
+    """A call that the client knows of.
+
+    `named`: the upstream gave it its id. `index`: that the upstream gave it, if it gave one. `pieces`: its arguments,
+    where it has no other mark to tell it from the next.
+    """
 
     id: str
+    named: bool
     name: str
-    theirs: int
+    index: int | None
+    pieces: list[str]
 
 
 class ToolCalls:
@@ -55,50 +65,92 @@ class ToolCalls:
     def _mend(self, call: dict[str, Any]) -> dict[str, Any]:
         raw = call.get("function")
         function = cast("dict[str, Any]", raw) if isinstance(raw, dict) else {}
-        named, said = _text(call.get("id")), _text(function.get("name"))
-        at = self._place(call.get("index"), named, said)
-        if at == len(self._begun) and at < MAX_CALLS:
-            theirs = call.get("index")
-            ours = _Begun(named or f"{self._prefix}{at}", said, theirs if type(theirs) is int else -1)
-            self._begun.append(ours)
-            kind = call.get("type") or "function"
-            mended = {"index": at, **call, "id": ours.id, "type": kind}
-            if kind == "function":
-                mended["function"] = {"name": said, **function, "arguments": _arguments(function)}
-        else:
-            ours = self._begun[min(at, len(self._begun) - 1)]
-            mended = {"index": at, **call}
-            if not named or named == ours.id:
-                mended.pop("id", None)
-            if function:
-                kept = dict(function)
-                if not said or said == ours.name:
-                    kept.pop("name", None)
-                if kept.get("arguments") is not None:
-                    kept["arguments"] = _arguments(function)
-                mended["function"] = kept
+        index = call.get("index")
+        at = self._place(
+            index if type(index) is int else None, _text(call.get("id")), _text(function.get("name"))
+        )
+        if at == MAX_CALLS:
+            return call
+        if at == len(self._begun):
+            return self._first(at, call, function)
+        return self._later(at, call, function)
+
+    def _first(self, at: int, call: dict[str, Any], function: dict[str, Any]) -> dict[str, Any]:
+        """The delta that begins a call."""
+        named, index = _text(call.get("id")), call.get("index")
+        arguments = _arguments(function)
+        name = _text(function.get("name"))
+        ours = _Begun(
+            named or f"{self._prefix}{at}",
+            bool(named),
+            name,
+            index if type(index) is int else None,
+            [] if named else [arguments],
+        )
+        self._begun.append(ours)
+        kind = call.get("type") or "function"
+        mended = {"index": at, **call, "id": ours.id, "type": kind}
         mended["index"] = at
+        if kind == "function":
+            mended["function"] = {**function, "name": name}
+            if "arguments" in function:  # vLLM has none in the first, and all clients know that
+                mended["function"]["arguments"] = arguments
         return mended
 
-    def _place(self, index: Any, named: str, said: str) -> int:
+    def _later(self, at: int, call: dict[str, Any], function: dict[str, Any]) -> dict[str, Any]:
+        """A delta that adds to a call."""
+        ours = self._begun[at]
+        mended = {"index": at, **call}
+        mended["index"] = at
+        mended.pop("id", None)
+        if not mended.get("type"):
+            mended.pop("type", None)
+        if function:
+            kept = dict(function)
+            said = _text(function.get("name"))
+            if not said or said == ours.name:
+                kept.pop("name", None)
+            elif not ours.name:
+                ours.name = said
+            if "arguments" in kept:
+                kept["arguments"] = _arguments(function)
+                if not ours.named:
+                    ours.pieces.append(kept["arguments"])
+            mended["function"] = kept
+        return mended
+
+    def _place(self, index: int | None, named: str, said: str) -> int:
         """Which call a delta belongs to; the number of those begun if it is a new one."""
         begun = self._begun
         if named:
             for at, one in enumerate(begun):
-                if one.id == named and (type(index) is not int or one.theirs in (index, -1)):
+                if one.id == named and (index is None or one.index in (index, None)):
                     return at
-        if type(index) is int:
-            for at in range(len(begun) - 1, -1, -1):
-                one = begun[at]
-                if one.theirs == index:
-                    # Another id and a name: a call of its own, whatever its index says.
-                    return len(begun) if named and said and named != one.id else at
+        last = next(
+            (at for at in range(len(begun) - 1, -1, -1) if index is None or begun[at].index == index), None
+        )
+        if last is None:
             return len(begun)
-        return len(begun) if named or said or not begun else len(begun) - 1
+        one = begun[last]
+        if not one.named:
+            new = bool(said) and _whole("".join(one.pieces))
+        elif named:
+            new = bool(said) or index is None
+        else:
+            new = index is None and bool(said) and said != one.name
+        return len(begun) if new else last
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _whole(arguments: str) -> bool:
+    try:
+        _decode(arguments)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return True
 
 
 def _arguments(function: dict[str, Any]) -> str:

@@ -9,11 +9,10 @@ from typing import Any
 import msgspec
 
 from trunkline.streams.answer import AnswerSettings
-from trunkline.streams.thoughts import Thoughts
+from trunkline.streams.editing import NULL, decode_choices, decode_object, raw_of, says
+from trunkline.streams.thoughts import Thoughts, spells
 from trunkline.wire.openai import ABSENT, Delta, present
 
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_choices = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _decode_message = msgspec.json.Decoder(Delta).decode
 _decode_text: Any = msgspec.json.Decoder(Any).decode
 _encode = msgspec.json.Encoder().encode
@@ -25,20 +24,20 @@ def rewrite_whole(body: bytes, surface: str, settings: AnswerSettings) -> tuple[
     What is no answer of chat/completions or completions keeps its thoughts; what is no JSON object is not touched.
     """
     try:
-        fields = _decode_object(body)
+        fields = decode_object(body)
         only = False
         changed = bool(settings.model) and "model" in fields
         if changed:
-            fields["model"] = msgspec.Raw(_encode(settings.model))
+            fields["model"] = raw_of(settings.model)
         thinks = settings.think is not None and settings.think.mode != "keep"
         if surface in ("chat", "completions") and (thinks or settings.reasoning != "keep"):
-            choices = _decode_choices(fields["choices"]) if present(fields.get("choices", ABSENT)) else []
+            choices = decode_choices(fields["choices"]) if present(fields.get("choices", ABSENT)) else []
             for choice in choices:
                 edited, only_thoughts = _edit(choice, Thoughts(settings), chat=surface == "chat")
                 changed = changed or edited
                 only = only or only_thoughts
             if choices:
-                fields["choices"] = msgspec.Raw(_encode(choices))
+                fields["choices"] = raw_of(choices)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return body, False
     return (_encode(fields) if changed else body), only
@@ -47,20 +46,23 @@ def rewrite_whole(body: bytes, surface: str, settings: AnswerSettings) -> tuple[
 def _edit(choice: dict[str, msgspec.Raw], thoughts: Thoughts, *, chat: bool) -> tuple[bool, bool]:
     """Sort one choice; gives whether it changed and whether it had thoughts only."""
     if not chat:
-        text = _decode_text(choice["text"]) if "text" in choice else None
-        edits = thoughts.sort(Delta(content=text), last=True)
-        if "content" in edits:
-            choice["text"] = msgspec.Raw(_encode(edits["content"] or ""))
-        return "content" in edits, thoughts.only
-    if not present(choice.get("message", ABSENT)):
+        said = Delta(content=_decode_text(choice["text"]) if "text" in choice else None)
+        fields, name = choice, "text"
+    elif present(choice.get("message", ABSENT)):
+        said = _decode_message(choice["message"])
+        fields, name = decode_object(choice["message"]), "content"
+    else:
         return False, False
-    message = _decode_object(choice["message"])
-    edits = thoughts.sort(_decode_message(choice["message"]), last=True)
+    edits = thoughts.sort(said, last=True)
+    if "content" in edits:
+        if "logprobs" in choice and not spells(edits["content"], said.content):
+            choice["logprobs"] = NULL
+        edits[name] = edits.pop("content")
     for key, value in edits.items():
         if value is None:
-            message.pop(key, None)
+            del fields[key]
         else:
-            message[key] = msgspec.Raw(_encode(value))
-    if edits:
-        choice["message"] = msgspec.Raw(_encode(message))
-    return bool(edits), thoughts.only and not present(message.get("tool_calls", ABSENT))
+            fields[key] = raw_of(value)
+    if edits and chat:
+        choice["message"] = raw_of(fields)
+    return bool(edits), thoughts.only and not says(fields.get("tool_calls", ABSENT))

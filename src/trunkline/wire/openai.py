@@ -43,9 +43,9 @@ class Delta(msgspec.Struct, gc=False):
 
 
 class Choice(msgspec.Struct, gc=False):
-    """One choice of a chunk; `text` is the completions surface."""
+    """One choice of a chunk; `text` is the completions surface. No `index` is 0."""
 
-    index: int | None = 0
+    index: int | None = None
     delta: Delta | None = None
     finish_reason: str | None = None
     text: str | None = None

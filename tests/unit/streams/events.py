@@ -39,8 +39,11 @@ DONE = event(b"[DONE]")
 COMMENT = b": keep-alive\n\n"
 
 
-def read(surface: str, *chunks: bytes) -> tuple[bytes, StreamInspector]:
+def read(surface: str, *chunks: bytes, by: Rewriter | None = None) -> tuple[bytes, StreamInspector]:
     inspector = INSPECTORS.get(surface, StreamInspector)()
+    if by is not None:
+        assert isinstance(inspector, ChatInspector)
+        inspector.rewrite(by, b"")
     return b"".join([inspector.feed(chunk) for chunk in chunks]), inspector
 
 
@@ -154,15 +157,14 @@ def rewriter(
     return Rewriter(surface, settings, include_usage=include_usage, request_id="r1", created=1, asked="asked")
 
 
-def relayed() -> ChatInspector:
+def relayed(*before: bytes, by: Rewriter | None = None) -> ChatInspector:
     """One whose stream is on its way to a client."""
     inspector = ChatInspector()
-    inspector.rewrite(rewriter(), b"")
+    inspector.rewrite(by or rewriter(), b"")
+    for chunk in before:
+        inspector.feed(chunk)
     return inspector
 
 
 def learned(*before: bytes) -> ChatInspector:
-    inspector = relayed()
-    for chunk in (*before, WORD):
-        inspector.feed(chunk)
-    return inspector
+    return relayed(*before, WORD)

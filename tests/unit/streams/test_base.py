@@ -22,11 +22,15 @@ from tests.unit.streams.events import (
     event,
     flags,
     read,
+    rewriter,
     verdict,
 )
 from trunkline.errors import CUT, EMPTY_STREAM, INCOMPLETE, Fault
+from trunkline.streams.answer import AS_IT_IS, AnswerSettings
 from trunkline.streams.base import is_utf8
 from trunkline.streams.chat import ChatInspector
+from trunkline.streams.rewrite import OBJECTS, Rewriter
+from trunkline.streams.think import ThinkSettings
 from trunkline.streams.typed import MessagesInspector
 from trunkline.wire.sse import LIMIT, Decoder
 from trunkline.wire.usage import Usage
@@ -123,15 +127,27 @@ def test_a_later_report_of_usage_adds_to_the_earlier() -> None:
     assert read("messages", LAST)[1].usage_value("messages") == Usage(0, 6)
 
 
-@given(streams, st.lists(st.integers(1, 150), min_size=1, max_size=8), st.booleans())
-@example(("chat", [WORD, STOP, USED, DONE]), [1], False)
-def test_any_chunking_gives_the_same(
-    stream: tuple[str, list[bytes]], lengths: list[int], asked: bool
-) -> None:
+def client(surface: str, wants: str) -> Rewriter | None:
+    """What the events of a chat go through on the way to a client that `wants` them so."""
+    if surface not in OBJECTS or wants == "all as it is":
+        return None
+    settings = (
+        AnswerSettings(think=ThinkSettings(tags=[["w", "rd"], ["a", "x"]])) if "think" in wants else AS_IT_IS
+    )
+    return rewriter(settings, surface, include_usage="usage" in wants)
+
+
+@given(
+    streams,
+    st.lists(st.integers(1, 150), min_size=1, max_size=8),
+    st.sampled_from(["all as it is", "usage", "no counts", "no thinking", "usage and no thinking"]),
+)
+@example(("chat", [WORD, STOP, USED, DONE]), [1], "no counts")
+def test_any_chunking_gives_the_same(stream: tuple[str, list[bytes]], lengths: list[int], wants: str) -> None:
     surface, events = stream
-    out, whole = read(surface, b"".join(events), include_usage=asked)
+    out, whole = read(surface, b"".join(events), by=client(surface, wants))
     for chunks in (events, cut(b"".join(events), lengths)):
-        again, inspector = read(surface, *chunks, include_usage=asked)
+        again, inspector = read(surface, *chunks, by=client(surface, wants))
         assert again == out
         assert flags(inspector) == flags(whole)
         assert inspector.events == whole.events

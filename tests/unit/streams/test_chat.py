@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.streams.client import Client, joined, told
 from tests.unit.streams.events import (
     COMMENT,
     DONE,
@@ -22,10 +23,14 @@ from tests.unit.streams.events import (
     framed,
     learned,
     read,
+    relayed,
+    rewriter,
     verdict,
 )
 from trunkline.errors import EMPTY_STREAM, ERROR_IN_STREAM
+from trunkline.streams.answer import AnswerSettings
 from trunkline.streams.chat import MAX_CHOICES, ChatInspector
+from trunkline.streams.think import ThinkSettings
 from trunkline.wire.sse import LIMIT
 from trunkline.wire.usage import Usage
 
@@ -109,18 +114,21 @@ def test_when_a_chat_stream_is_complete(chunks: list[bytes], framed: bool, kind:
 
 
 def test_a_usage_chunk_that_nobody_asked_for_is_left_out_but_counted() -> None:
-    stream = WORD + STOP + USED + DONE
-    out, inspector = read("chat", *[WORD, STOP, USED, DONE], include_usage=False)
-    assert out == WORD + STOP + DONE
-    assert inspector.usage_value("chat") == Usage(5, 7, 12)
-    assert read("chat", stream, include_usage=False)[0] == out
-    # a chunk with a choice, or without the count, stays
-    for kept in (
-        event({"choices": [{"index": 0, "delta": {}}], "usage": USAGE}),
-        event({"choices": [], "usage": None}),
-        event({"usage": USAGE}),
-    ):
-        assert read("chat", kept, include_usage=False)[0] == kept
+    stream = [ROLE, WORD, STOP, USED, DONE]
+    for chunks in (stream, [b"".join(stream)]):
+        inspector = ChatInspector()
+        inspector.rewrite(rewriter(include_usage=False), b"")
+        assert b"".join([inspector.feed(chunk) for chunk in chunks]) == ROLE + WORD + STOP + DONE
+        assert inspector.usage_value("chat") == Usage(5, 7, 12)
+
+
+def test_from_a_moment_on_events_are_rewritten_those_that_were_held_first() -> None:
+    inspector = ChatInspector()
+    held = inspector.feed(delta(content="a"))
+    assert held == delta(content="a")
+    assert inspector.rewrite(rewriter(), held) == delta(content="a", role="assistant")
+    assert inspector.feed(delta(content="b") + STOP) == delta(content="b") + STOP
+    assert inspector.feed(DONE + DONE) == DONE
 
 
 _REPORTS: list[tuple[list[dict[str, Any]], Usage | None]] = [
@@ -160,7 +168,7 @@ def test_an_empty_error_is_none(field: bytes) -> None:
     assert read("chat", event(b"{%b}" % field))[1].fault is None
 
 
-@pytest.mark.parametrize("text", ["", " ", "other", "ä漢\U0001f600", "\x7f", "\u2028", "{}[]:,", "data: x"])
+@pytest.mark.parametrize("text", [" ", "other", "ä漢\U0001f600", "\x7f", "\u2028", "{}[]:,", "data: x"])
 def test_an_event_with_another_text_repeats_the_last(text: str) -> None:
     plain = event(
         json.dumps(json.loads(WORD[6:]), separators=(",", ":")).replace('"word"', f'"{text}"').encode()
@@ -170,12 +178,10 @@ def test_an_event_with_another_text_repeats_the_last(text: str) -> None:
 
 def test_the_spaces_of_pythons_json_are_known() -> None:
     spaced = [event(json.dumps(json.loads(WORD[6:])).replace("word", text).encode()) for text in ("a", "bc")]
-    inspector = ChatInspector()
-    inspector.feed(spaced[0])
-    assert inspector.repeats(framed(spaced[1]))
+    assert relayed(ROLE, spaced[0]).repeats(framed(spaced[1]))
 
 
-@pytest.mark.parametrize("text", ["", " ", "other", "ä漢\U0001f600"])
+@pytest.mark.parametrize("text", [" ", "other", "ä漢\U0001f600"])
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_the_text_of_what_repeats_is_kept(text: str, separators: tuple[str, str]) -> None:
     chunk = json.loads(WORD[6:])
@@ -185,7 +191,7 @@ def test_the_text_of_what_repeats_is_kept(text: str, separators: tuple[str, str]
         return event(json.dumps(chunk, separators=separators, ensure_ascii=False).encode())
 
     kept: list[bytes] = []
-    inspector = ChatInspector()
+    inspector = relayed(ROLE)
     inspector.keep = kept.append
     inspector.feed(saying("first"))  # what is fed is not kept
     assert [inspector.repeats(framed(saying(one))) for one in (text, 'a"b', "last")] == [True, False, True]
@@ -198,8 +204,7 @@ def test_what_says_more_than_its_content_does_not_repeat(field: str) -> None:
     more: dict[str, Any] = {field: "y"}
     none: dict[str, Any] = {field: ""}
     both = delta(content="x", **more)
-    inspector = ChatInspector()
-    inspector.feed(both)
+    inspector = relayed(ROLE, both)
     assert not inspector.repeats(framed(both))
     inspector.feed(delta(content="x", **none))
     assert inspector.repeats(framed(delta(content="z", **none)))
@@ -266,7 +271,7 @@ def test_choices_beyond_all_reason_are_malformed() -> None:
 
 
 def test_a_frame_that_changes_every_second_is_learned_as_long_as_it_pays() -> None:
-    inspector = ChatInspector()
+    inspector = relayed(ROLE)
 
     def event(second: int) -> bytes:
         return b'data: {"choices":[{"index":0,"delta":{"content":"a"}}],"created":%d}\n\n' % second
@@ -325,3 +330,37 @@ def test_of_an_event_that_is_too_long_to_be_read_the_beginning_is_kept() -> None
     inspector.feed(event({"choices": [{"delta": {"content": "x" * LIMIT}}]}))
     assert len(others) == 1
     assert others[0].startswith(b"data: ")
+
+
+def test_what_repeats_goes_on_as_what_was_learned_from_did() -> None:
+    texts = ["a", "b", "c", "<think>", "h", "m", "m", "</think>", "d"]
+    stream = [ROLE, *[delta(content=text) for text in texts], STOP, DONE]
+    for think, reasoning in ((ThinkSettings(), ""), (ThinkSettings(mode="split"), "hmm")):
+        settings = AnswerSettings(think=think, model="public")
+        client = Client(rewriter(settings, include_usage=False)).read_all(stream)
+        chunks = told(client.given)
+        assert (client.short, joined(chunks), joined(chunks, "reasoning_content")) == (3, "abcd", reasoning)
+        assert {one["model"] for one in chunks} == {"public"}
+        assert client.inspector.text_bytes == len("".join(texts))
+
+
+def test_nothing_is_learned_from_what_goes_on_without_its_text() -> None:
+    # An event that is kept for something else in it.
+    odd = event({**json.loads(WORD[6:]), "citations": ["c"]})
+    client = Client(rewriter(AnswerSettings(think=ThinkSettings())))
+    for chunk in (ROLE, WORD, delta(content="<think>"), odd):
+        client.read(chunk)
+    assert not client.reads_short(odd)
+    assert not relayed(ROLE, delta(content="")).repeats(framed(WORD))
+
+
+def test_bytes_of_text_are_counted_in_any_field() -> None:
+    said = [
+        delta(content="ä"),
+        delta(reasoning="r"),
+        delta(reasoning_content="rr"),
+        delta(refusal="no"),
+        delta(reasoning=1),
+    ]
+    assert read("chat", *said)[1].text_bytes == 2 + 1 + 2 + 2
+    assert read("completions", event({"choices": [{"text": "ä"}]}))[1].text_bytes == 2

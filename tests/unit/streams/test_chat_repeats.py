@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.unit.streams.client import Client
 from tests.unit.streams.events import (
     CHAT,
     COMMENT,
@@ -23,13 +24,17 @@ from tests.unit.streams.events import (
     flags,
     framed,
     learned,
+    relayed,
+    rewriter,
 )
-from trunkline.streams.chat import ChatInspector
+from trunkline.streams.answer import AS_IT_IS, AnswerSettings
+from trunkline.streams.think import ThinkSettings
 
 
 @pytest.mark.parametrize(
     "chunk",
     [
+        framed(delta(content="")),
         framed(delta(content='"')),
         framed(delta(content="\\")),
         framed(delta(content="\n")),
@@ -60,7 +65,7 @@ from trunkline.streams.chat import ChatInspector
         framed(WORD).replace(b"\r\n", b";x\r\n", 1),
         framed(WORD).replace(b"\r\n", b" \r\n", 1),
         framed(WORD).replace(b"\r\n", b"\n", 1),
-        framed(WORD).replace(b"7b", b"7a", 1),
+        framed(WORD).replace(b"93", b"92", 1),
         b"0\r\n\r\n",
         b"",
         b"\r\n",
@@ -80,6 +85,8 @@ def test_anything_else_does_not_repeat(chunk: bytes) -> None:
         delta(content='"'),
         delta(reasoning_content="x"),
         delta(content="x", tool_calls=[{"content": "x"}]),
+        delta(content="x", tool_calls=[{"index": 0, "id": "a", "function": {"arguments": "y"}}]),
+        delta(content="x", reasoning_details=[{"summary": "y"}]),
         event({"choices": [{"index": 0, "delta": {"content": "x"}, "logprobs": {"content": []}}]}),
         event({"choices": [{"index": 0, "delta": {"content": "x"}}], "usage": USAGE}),
         event({"choices": [{"index": 0, "delta": {"content": "x"}}], "timings": TIMES[0]}),
@@ -93,14 +100,13 @@ def test_anything_else_does_not_repeat(chunk: bytes) -> None:
     ],
 )
 def test_what_nothing_is_learned_from(lesson: bytes) -> None:
-    inspector = ChatInspector()
-    inspector.feed(lesson)
+    inspector = relayed(ROLE, lesson)
     assert inspector.frame is None
     assert not inspector.repeats(framed(lesson))
 
 
 def test_what_was_learned_waits_for_the_end_of_an_event_in_parts() -> None:
-    inspector = learned()
+    inspector = learned(ROLE)
     inspector.feed(WORD[:20])
     assert not inspector.repeats(framed(WORD))
     inspector.feed(WORD[20:])
@@ -110,12 +116,12 @@ def test_what_was_learned_waits_for_the_end_of_an_event_in_parts() -> None:
 
 
 def test_a_stream_whose_frame_always_changes_is_not_learned_for_ever() -> None:
-    inspector = ChatInspector()
+    inspector = relayed(ROLE)
     for number in range(40):
         inspector.feed(event({"id": number, "choices": [{"index": 0, "delta": {"content": "x"}}]}))
     assert inspector.repeats(framed(event({"id": 15, "choices": [{"index": 0, "delta": {"content": "y"}}]})))
     # one that stays is learned from once, however many of its texts need escapes
-    inspector = learned(*[WORD, delta(content='"')] * 40)
+    inspector = learned(ROLE, *[WORD, delta(content='"')] * 40)
     assert inspector._lessons == 1
     assert inspector.repeats(framed(WORD))
 
@@ -163,27 +169,41 @@ _raw_edits = st.sampled_from(
 )
 
 
+_settings = st.sampled_from(
+    [
+        AS_IT_IS,
+        AnswerSettings(think=ThinkSettings(tags=[["x", "y"], ["<think>", "</think>"]])),
+        AnswerSettings(think=ThinkSettings(mode="split", tags=[["x", "other"]]), model="shown"),
+        AnswerSettings(reasoning="wrap"),
+        AnswerSettings(reasoning="strip", model='"shown"'),
+    ]
+)
+
+
 @given(
+    _settings,
     st.lists(_similar | st.sampled_from([WORD[:30], WORD[30:], WORD + WORD]), max_size=8),
     _similar,
     _raw_edits,
 )
-@example([delta(content="x")], delta(content="x"), (b"x", b"y"))
-@example([_variant("x", "usage"), USED], _variant("x", "usage"), (b"x", b"x"))
-@example([_variant("x", "two"), delta(index=2, content="x")], _variant("x", "two"), (b"x", b"x"))
-def test_what_repeats_would_have_passed_unchanged(
-    before: list[bytes], candidate: bytes, edit: tuple[bytes, bytes]
+@example(AS_IT_IS, [delta(content="x")], delta(content="x"), (b"x", b"y"))
+@example(AS_IT_IS, [_variant("x", "usage"), USED], _variant("x", "usage"), (b"x", b"x"))
+@example(AS_IT_IS, [_variant("x", "two"), delta(index=2, content="x")], _variant("x", "two"), (b"x", b"x"))
+def test_what_repeats_would_have_gone_on_in_the_same_way(
+    settings: AnswerSettings, before: list[bytes], candidate: bytes, edit: tuple[bytes, bytes]
 ) -> None:
     for chunk in (candidate, candidate.replace(*edit), candidate.replace(edit[0], edit[1], 1), *before[-1:]):
-        inspector = ChatInspector()
-        for piece in before:
-            inspector.feed(piece)
-        if not inspector.repeats(framed(chunk)):
+        short = Client(rewriter(settings))
+        for piece in (ROLE, *before):
+            short.read(piece)
+        begun = len(short.given)
+        if not short.reads_short(chunk):
             continue
-        earlier = flags(inspector)
         json.loads(chunk.removeprefix(b"data: ").decode())
-        inspector.frame = None
+        slow = relayed(ROLE, *before, by=rewriter(settings))
+        earlier = flags(slow)
         # One byte at a time goes the slow way.
-        out = b"".join([inspector.feed(chunk[at : at + 1]) for at in range(len(chunk))])
-        assert out == chunk
-        assert flags(inspector) == earlier
+        out = b"".join([slow.feed(chunk[at : at + 1]) for at in range(len(chunk))])
+        assert short.given[begun:] == out
+        assert flags(slow) == flags(short.inspector) == earlier
+        assert slow.text_bytes == short.inspector.text_bytes

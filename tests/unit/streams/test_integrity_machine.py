@@ -25,10 +25,14 @@ from tests.unit.streams.events import (
     delta,
     event,
     framed,
+    rewriter,
     typed,
 )
+from trunkline.streams.answer import AnswerSettings
 from trunkline.streams.chat import ChatInspector
 from trunkline.streams.inspect import INSPECTORS
+from trunkline.streams.rewrite import Rewriter
+from trunkline.streams.think import ThinkSettings
 
 Says = Literal[
     "comment",  # nothing, and it is no event
@@ -57,8 +61,7 @@ class Sent(msgspec.Struct, frozen=True):
 class Model:
     """What is known of a stream of which these events have arrived whole."""
 
-    def __init__(self, *, include_usage: bool) -> None:
-        self._include_usage = include_usage
+    def __init__(self) -> None:
         self.given = b""
         self.content = self.failed = False
         self.error = b""
@@ -84,7 +87,7 @@ class Model:
             self._over = True
         if says in ("shows", "odd", "finishes", "ends"):
             self.content = True
-        if says != "broken" and (says != "usage" or self._include_usage):
+        if says != "broken":
             self.given += sent.raw
 
     @property
@@ -100,10 +103,10 @@ class Machine(RuleBasedStateMachine):
     surface: ClassVar[str]
     events: ClassVar[list[Sent]]
 
-    @initialize(include_usage=st.booleans())
-    def begin(self, include_usage: bool) -> None:
-        self.inspector = INSPECTORS[self.surface](include_usage)
-        self.model = Model(include_usage=include_usage)
+    def __init__(self) -> None:
+        super().__init__()
+        self.inspector = INSPECTORS[self.surface]()
+        self.model = Model()
         self.way: list[Sent] = []  # events that have not arrived whole
         self.begun = 0  # bytes of the first of them that have arrived
         self.given = b""
@@ -133,6 +136,10 @@ class Machine(RuleBasedStateMachine):
             self.begun -= len(sent.raw)
             self.model.arrive(sent)
 
+    def expected(self) -> bytes:
+        """What was given of the events of the model."""
+        return self.model.given
+
     @invariant()
     def the_verdict_is_right(self) -> None:
         for by_itself in (True, False):
@@ -143,13 +150,16 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def what_goes_on_is_right(self) -> None:
-        assert self.given == self.model.given
+        assert self.given == self.expected()
         assert self.inspector.said == self.model.error
         assert self.inspector.content == self.model.content
 
 
 class Chat(Machine):
-    """With several choices; and an event that repeats the last one but for its text may take the short way."""
+    """With several choices; and an event that repeats the last one but for its text may take the short way.
+
+    What is given goes through a rewriter, which is to do the same with each event however it came.
+    """
 
     surface = "chat"
     events: ClassVar[list[Sent]] = [
@@ -176,6 +186,19 @@ class Chat(Machine):
         *[Sent(error, "error") for error in ERRORS],
     ]
 
+    @initialize(include_usage=st.booleans(), think=st.sampled_from([None, ThinkSettings(tags=[["o", "r"]])]))
+    def send_on(self, include_usage: bool, think: ThinkSettings | None) -> None:
+        assert isinstance(self.inspector, ChatInspector)
+
+        def anew() -> Rewriter:
+            return rewriter(AnswerSettings(think=think), include_usage=include_usage)
+
+        self.anew = anew
+        self.inspector.rewrite(anew(), b"")
+
+    def expected(self) -> bytes:
+        return self.anew().feed(self.model.given)
+
     @precondition(lambda self: not self.way)
     @rule(choice=st.integers(0, 1), text=st.sampled_from(["other", "", "two words", '"', "\n"]))
     def repeat(self, choice: int, text: str) -> None:
@@ -185,7 +208,9 @@ class Chat(Machine):
         self.inspector.keep = kept.append
         if self.inspector.repeats(framed(raw)):
             self.model.arrive(Sent(raw, "shows" if text else "opens", choice))
-            self.given += raw
+            way = self.inspector.way
+            taken = self.inspector.taken(framed(raw))
+            self.given += raw if way is None else taken.join(way) if way else b""
             assert kept == [text.encode()]
         else:
             assert not kept

@@ -18,9 +18,16 @@ from trunkline.wire.openai import (
 @pytest.mark.parametrize("nothing", [None, "", [], {}, 0, False])
 def test_every_field_of_a_delta_is_content_unless_empty(nothing: object) -> None:
     for field in Delta.__struct_fields__:
+        if field == "role":
+            continue  # it is sent before there is any content
         assert not Delta(**{field: nothing}).has_content()
         assert Delta(**{field: "x"}).has_content()
         assert Delta(**{field: [{}]}).has_content()
+
+
+def test_a_role_is_no_content() -> None:
+    assert not Delta(role="assistant").has_content()
+    assert not Delta(role="assistant").has_more()
 
 
 @pytest.mark.parametrize(
@@ -39,10 +46,11 @@ def test_a_chunk() -> None:
     )
     assert chunk.choices is not None
     first, second = chunk.choices
-    assert (first.index, first.finish_reason, first.text) == (0, None, None)
-    assert first.delta == Delta(content="a")
+    assert (first.index, first.finish_reason, first.text) == (None, None, None)
+    assert first.delta == Delta(role="assistant", content="a")
     assert (second.index, second.delta, second.text, second.finish_reason) == (None, None, "t", "stop")
     assert (bytes(chunk.timings), chunk.error, chunk.object) == (b'{"n":1}', None, None)
+    assert (bytes(chunk.id), chunk.created, chunk.model) == (b'"x"', ABSENT, ABSENT)
     assert decode_chunk(b"{}").usage is ABSENT
 
 
