@@ -4,6 +4,7 @@ The note is what `architecture/own_coverage.py` reads; without `coverage run` no
 """
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -28,6 +29,13 @@ def no_data_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def programs_hear_ctrl_c() -> None:
+    """Who is started in the background of a script ignores SIGINT, and so would all programs that tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

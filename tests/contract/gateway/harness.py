@@ -305,6 +305,7 @@ async def scripted(play: Play) -> AsyncGenerator[str]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # transports close in the next round
 
 
 def multipart(*parts: tuple[str, bytes], boundary: str = "XbX") -> tuple[str, bytes]:
