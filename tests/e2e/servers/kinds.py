@@ -30,7 +30,9 @@ class Kind(NamedTuple):
     grammar: tuple[str, ...] = ()
     """Where a grammar (GBNF) stands that the model is held to; empty: nowhere."""
     refuses: frozenset[str] = frozenset()
-    """Names of requests (requests.py) that it does not take."""
+    """Of REQUESTS (requests.py) those that it does not take."""
+    takes: frozenset[str] = frozenset()
+    """Of REFUSED those that it works on, for minutes."""
     embeddings: bool = False
 
     def held_to(self, grammar: str) -> dict[str, Any]:
@@ -82,6 +84,8 @@ def _mlx(port: int) -> tuple[list[str], dict[str, str]]:
     return [program, "--model", str(model_directory()), "--host", "127.0.0.1", "--port", str(port)], _OFFLINE
 
 
+# They have no limit of context.
+_NO_LIMIT = frozenset({"overflow"})
 _OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
 KINDS = {
@@ -103,7 +107,18 @@ KINDS = {
             _PLAIN,
             grammar=("structured_outputs", "grammar"),
         ),
-        Kind("transformers", "openai_compat", _transformers, _PLAIN, model=str(MODEL), key=""),
-        Kind("mlx", "openai_compat", _mlx, _PLAIN, model="default_model", key=""),
+        Kind(
+            "transformers", "openai_compat", _transformers, _PLAIN, model=str(MODEL), key="", takes=_NO_LIMIT
+        ),
+        Kind(
+            "mlx",
+            "openai_compat",
+            _mlx,
+            _PLAIN,
+            model="default_model",
+            key="",
+            refuses=frozenset({"text with logprobs"}),
+            takes=_NO_LIMIT,
+        ),
     )
 }

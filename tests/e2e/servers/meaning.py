@@ -125,4 +125,10 @@ def _probabilities(logprobs: dict[str, Any]) -> list[Any]:
 
 def _usage(part: dict[str, Any]) -> dict[str, Any] | None:
     told = part.get("usage")
-    return None if told is None else {name: value for name, value in told.items() if value is not None}
+    if told is None:
+        return None
+    told = {name: value for name, value in told.items() if value is not None}
+    if "cached_tokens" in (details := told.get("prompt_tokens_details", {})):
+        # Some keep the prompt of the request before, and that was the same one.
+        told["prompt_tokens_details"] = details | {"cached_tokens": "some"}
+    return told
