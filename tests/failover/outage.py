@@ -9,6 +9,10 @@ from tests.failover.harness import World
 from trunkline.simulator.state import Entry
 
 
+# Of times that are exact to a millisecond, and of their differences; calls are much further apart.
+_ROUNDING = 0.002
+
+
 class Outage(msgspec.Struct):
     """What happened: times are those of the loop's clock, and of the simulator's for requests (`shift` apart)."""
 
@@ -29,7 +33,7 @@ class Outage(msgspec.Struct):
     def requests(self, told: Told) -> list[Entry]:
         """What the primary saw of one call; calls are made one after another."""
         begin, end = told.began - self.shift, told.began + told.total - self.shift
-        return [entry for entry in self.primary if begin <= entry.received <= end]
+        return [entry for entry in self.primary if begin - _ROUNDING <= entry.received <= end + _ROUNDING]
 
     def back(self) -> float:
         """Seconds from the recovery to the first good answer of the primary."""
