@@ -8,7 +8,6 @@ from tests.failover.caller import Told
 from tests.failover.harness import World
 from trunkline.simulator.state import Entry
 
-
 # Of times that are exact to a millisecond, and of their differences; calls are much further apart.
 _ROUNDING = 0.002
 

@@ -120,8 +120,9 @@ async def _long(folder: Path, ready: asyncio.Barrier, found: Results) -> None:
                 found.plain.append((await call(world.sim.port, request("sim-small!delay_chunk=0"))).total)
 
         comparing = asyncio.get_running_loop().create_task(compare())
+        # Repeats take up to 4 seconds, by chance, before there are failures enough; the first probe comes 5 later.
         found.long.append(
-            await outage(world, LONG_PRIMARY, seconds=9, calls=180, apart=0.1, canonical=canonical)
+            await outage(world, LONG_PRIMARY, seconds=12, calls=200, apart=0.1, canonical=canonical)
         )
         await comparing
 
