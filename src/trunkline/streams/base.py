@@ -35,13 +35,11 @@ class StreamInspector:
 
     __slots__ = (
         "_done", "_earlier", "_half_ended", "_inside", "_skips", "_spares", "_splitter", "content", "events", "fault",
-        "malformed", "said", "terminal", "text_bytes", "usage", "way",
+        "malformed", "said", "terminal", "usage", "way",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._splitter = EventSplitter()
-        self.text_bytes = 0
-        """Of the answer and its thoughts, where the surface is read that far."""
         self.way: tuple[bytes, ...] | None = None
         """How what `repeats` goes on: None as it is, () not at all, else its text between these two."""
         self.content = False
@@ -62,6 +60,11 @@ class StreamInspector:
     def __repr__(self) -> str:
         name = type(self).__name__
         return f"<{name} {self.events} events, content={self.content}, terminal={self.terminal}>"
+
+    @property
+    def text_bytes(self) -> int:
+        """Of the answer and its thoughts, where the surface is read that far."""
+        return 0
 
     @property
     def mid_event(self) -> bool:

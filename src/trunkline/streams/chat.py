@@ -22,6 +22,7 @@ MAX_CHOICES = 1024
 _MAX_LESSONS = 16
 """Frames in a row that are learned for nothing: one with a random field in each event would never pay it back."""
 _NOT_PLAIN = rb"[\"\\\x00-\x1f%b]"  # and the first bytes of what may be a tag
+_SIZES = len(SIZE_LINES)
 _TEXT_KEYS = (b'"content":', b'"reasoning_content":', b'"reasoning":')
 
 
@@ -38,8 +39,8 @@ class ChatInspector(StreamInspector):
     """
 
     __slots__ = (
-        "_condition", "_learned", "_lessons", "_not_plain", "_of", "_open", "_rewriter", "_seen", "_tail", "frame",
-        "keep", "keep_odd",
+        "_condition", "_learned", "_lessons", "_not_plain", "_of", "_open", "_paid", "_read", "_repeated", "_rewriter",
+        "_seen", "_tail", "frame", "keep", "keep_odd",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -50,7 +51,9 @@ class ChatInspector(StreamInspector):
         self._not_plain = re.compile(_NOT_PLAIN % b"").search
         self._seen: set[int] = set()
         self._open: set[int] = set()
-        self._lessons = 0
+        self._lessons = 0  # since something repeated
+        self._read = self._repeated = 0  # bytes of text, in events that were decoded and in others
+        self._paid = 0  # those that had repeated at the last lesson
         self._learned: tuple[bytes, bytes] | None = None
         self._tail = b""  # of the event that was learned from
         self.frame: tuple[bytes, bytes] | None = None
@@ -70,7 +73,7 @@ class ChatInspector(StreamInspector):
             return False
         before, after = frame
         size = len(data)
-        line = SIZE_LINES[size] if size < len(SIZE_LINES) else b""
+        line = SIZE_LINES[size] if size < _SIZES else b""
         start = len(line)
         begin, end = start + len(before), size - len(after)
         if (
@@ -82,9 +85,7 @@ class ChatInspector(StreamInspector):
             and self._not_plain(data, begin, end) is None
             and (data.isascii() or is_utf8(data))
         ):
-            # This frame has paid for its lesson: `created` may change every second for hours.
-            self._lessons = 0
-            self.text_bytes += end - begin
+            self._repeated += end - begin
             if self.keep is not None:
                 self.keep(data[begin:end])
             return True
@@ -187,13 +188,17 @@ class ChatInspector(StreamInspector):
             elif delta is not None:
                 if not self.content:
                     self.content = delta.has_content()
-                if whole and self._lessons < _MAX_LESSONS and type(delta.content) is str:
+                if (
+                    whole
+                    and type(delta.content) is str
+                    and (self._lessons < _MAX_LESSONS or self._paid != self._repeated)
+                ):
                     learned = self._learned
                     if learned is None or not (raw.startswith(learned[0]) and raw.endswith(self._tail)):
                         learns = delta.content
             elif choice.text:
                 self.content = True
-                self.text_bytes += _size(choice.text)
+                self._read += _size(choice.text)
         if self.keep_odd is not None:
             self._keep(choices, payload)
         rewriter = self._rewriter
@@ -205,11 +210,7 @@ class ChatInspector(StreamInspector):
         index = choices[0].index or 0
         condition = rewriter.condition(index)
         out = rewriter.chunk(chunk, payload, raw)
-        if (
-            condition
-            and condition == rewriter.condition(index)
-            and self._learn(raw, out, learns.encode(), chunk)
-        ):
+        if condition and self._learn(raw, out, learns.encode(), chunk):
             self._of, self._condition = index, condition
             firsts = {mark.encode("utf-8", "surrogatepass")[:1] for mark in rewriter.marks(index)}
             self._not_plain = re.compile(_NOT_PLAIN % b"".join(map(re.escape, sorted(firsts)))).search
@@ -218,11 +219,11 @@ class ChatInspector(StreamInspector):
     def _count(self, delta: Delta) -> None:
         """Add up what a delta says."""
         if type(text := delta.content) is str:
-            self.text_bytes += _size(text)
+            self._read += _size(text)
         if text := delta.reasoning_content or delta.reasoning:
-            self.text_bytes += _size(text) if type(text) is str else 0
+            self._read += _size(text) if type(text) is str else 0
         if type(text := delta.refusal) is str:
-            self.text_bytes += _size(text)
+            self._read += _size(text)
 
     def _oversize(self, beginning: bytes) -> None:
         if self.keep_odd is not None:
@@ -249,6 +250,10 @@ class ChatInspector(StreamInspector):
 
         `out`: what the client gets of the event. Gives whether it was kept.
         """
+        if (
+            self._paid != self._repeated
+        ):  # this frame was worth it: `created` may change every second for hours
+            self._paid, self._lessons = self._repeated, 0
         self._lessons += 1
         around = _around(event, text, _TEXT_KEYS[:1])
         if (
@@ -269,6 +274,10 @@ class ChatInspector(StreamInspector):
             self._learned = self.frame = (around[0], self._tail + b"\r\n")
             return True
         return False
+
+    @property
+    def text_bytes(self) -> int:
+        return self._read + self._repeated
 
     def _told(self) -> int:
         return self.events - self._done

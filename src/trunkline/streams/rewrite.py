@@ -38,7 +38,7 @@ from trunkline.wire.sse import EventSplitter, Fragment, parse_event
 OBJECTS = {"chat": "chat.completion.chunk", "completions": "text_completion"}
 """What the chunks of each surface call themselves."""
 _MAX_EARLY = 16
-"""Chunks that wait until the answer's id is known; Azure sends one."""
+"""Chunks that wait until the id is known; Azure sends one."""
 _DONE = b"[DONE]"
 _LAST = b"data: [DONE]\n\n"
 _NO_DELTA = Delta()
@@ -101,6 +101,7 @@ class Rewriter:
         self._usage_told = not include_usage
         self._splitter = EventSplitter()
         self._news: dict[str, bytes] = {}
+        self._turns = 0  # of the news
         self._ended = False
         self.estimate: Callable[[], bytes] | None = None
 
@@ -120,7 +121,8 @@ class Rewriter:
         state = self._states.get(index)
         if state is None:
             return 0
-        return 1 if state.thoughts is None else state.thoughts.condition
+        condition = 1 if state.thoughts is None else state.thoughts.condition
+        return condition and condition + 4 * self._turns
 
     def marks(self, index: int) -> str:
         """The characters without which a text is not cut by thoughts."""
@@ -156,11 +158,10 @@ class Rewriter:
             and chunk.model == self._model
             and chunk.object == self._object
         )
-        if chunk.usage is not ABSENT and (usage := bytes(chunk.usage)) != b"null":
-            if says(chunk.usage):
-                self._usage = usage
+        if chunk.usage is not ABSENT and chunk.usage != NULL:
+            self._usage = bytes(chunk.usage) if says(chunk.usage) else self._usage
             if self._only_counts(choices):
-                return self._counted(payload, raw if same and choices == [] else b"")
+                return self._counted(chunk, payload, raw if same and choices == [] else b"")
             same = False
         edits: dict[int, ChoiceEdit] = {}
         for at, choice in enumerate(choices or ()):
@@ -261,10 +262,10 @@ class Rewriter:
             choices = decode_choices(fields["choices"])
             vanished = [apply(choices[at], edit) for at, edit in edits.items()]
             if any(vanished) and not self._says_more(fields):
-                firsts = [at in edits and edits[at].first for at in range(len(choices))]
-                if not any(
-                    choice_says(choice, first=first) for choice, first in zip(choices, firsts, strict=True)
-                ):
+                said = [
+                    choice_says(one, first=at in edits and edits[at].first) for at, one in enumerate(choices)
+                ]
+                if not any(said):
                     return b""
             fields["choices"] = raw_of(choices)
         return self._told(fields)
@@ -276,8 +277,11 @@ class Rewriter:
             for name, value in fields.items()
             if name not in _REPEATED and name not in but and says(value)
         }
-        same, self._news = news == self._news, news
-        return not same
+        if not any(self._news.get(name) != value for name, value in news.items()):
+            return False
+        self._news = news
+        self._turns += 1
+        return True
 
     def _told(self, fields: dict[str, msgspec.Raw]) -> bytes:
         """A chunk as one of this answer."""
@@ -296,10 +300,10 @@ class Rewriter:
                 return False
         return True
 
-    def _counted(self, payload: bytes, raw: bytes) -> bytes:
+    def _counted(self, chunk: Chunk, payload: bytes, raw: bytes) -> bytes:
         """A chunk that only counts; `raw`: the event, if it can be the one that the client gets."""
-        final = bool(self._states) and all(state.finished for state in self._states.values())
-        if final and not self._usage_told:
+        states = self._states.values()
+        if not self._usage_told and says(chunk.usage) and states and all(state.finished for state in states):
             self._usage_told = True
             return raw or self._told({**decode_object(payload), "choices": raw_of([])})
         fields = decode_object(payload)

@@ -187,6 +187,12 @@ _settings = st.sampled_from(
     _raw_edits,
 )
 @example(AS_IT_IS, [delta(content="x")], delta(content="x"), (b"x", b"y"))
+@example(
+    AnswerSettings(think=ThinkSettings(tags=[["x", "y"]])),
+    [delta(content="x"), WORD, _variant("", "content")],
+    WORD,
+    (b"x", b"x"),
+)
 @example(AS_IT_IS, [_variant("x", "usage"), USED], _variant("x", "usage"), (b"x", b"x"))
 @example(AS_IT_IS, [_variant("x", "two"), delta(index=2, content="x")], _variant("x", "two"), (b"x", b"x"))
 def test_what_repeats_would_have_gone_on_in_the_same_way(

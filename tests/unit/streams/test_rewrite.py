@@ -72,7 +72,8 @@ def test_a_finish_reason_is_told_once() -> None:
     assert (
         through(ROLE, WORD, STOP, again, DONE, by=rewriter(include_usage=False)) == ROLE + WORD + STOP + DONE
     )
-    more = told(through(ROLE, STOP, delta("stop", content="late"), delta("length", index=1)))
+    late = [delta("stop", content="la"), delta("", content="te")]
+    more = told(through(ROLE, STOP, *late, delta("length", index=1)))
     assert finishes(more) == [(0, "stop"), (1, "length")]
     assert joined(more) == "late"
     empty = told(through(ROLE, delta("", content="a"), delta("", content="b"), STOP))
@@ -255,15 +256,16 @@ def test_usage_is_told_once_to_a_client_that_asked() -> None:
             saying(3),
             chunk(usage={}),
         ],
+        [chunk(content("a")), chunk(content("b")), saying(3, end), chunk(usage={})],
     ]
-    for stream in streams:
-        chunks = told(through(ROLE, *stream, DONE))
+    for stream in [[ROLE, *one] for one in streams] + streams:
+        chunks = told(through(*stream, DONE))
         (usage,) = usages(chunks)
         assert usage["completion_tokens"] == 3
         assert (chunks[-1]["choices"], chunks[-1]["usage"]) == ([], usage)
         assert {key: chunks[-1][key] for key in HEAD} == HEAD
         assert (joined(chunks), len(finishes(chunks))) == ("ab", 1)
-        chunks = told(through(ROLE, *stream, DONE, by=rewriter(include_usage=False)))
+        chunks = told(through(*stream, DONE, by=rewriter(include_usage=False)))
         assert not any("usage" in one and one["usage"] is not None for one in chunks)
         assert all(one["choices"] for one in chunks)
         assert (joined(chunks), len(finishes(chunks))) == ("ab", 1)
@@ -354,7 +356,11 @@ def test_an_event_whose_usage_was_all_that_is_left_is_dropped() -> None:
     assert by.feed(chunk(thought, usage=None, system_fingerprint="f", service_tier=None)) == b""
     again = [by.feed(chunk(thought, citations=["c"])) for _ in range(3)]
     assert [len(datas(one)) for one in again] == [1, 0, 0]
+    assert by.feed(chunk(thought)) == b""
+    condition = by.condition(0)
     assert len(datas(by.feed(chunk(thought, citations=["d"])))) == 1
+    assert by.condition(0) not in (0, condition)  # what was dropped before would be kept now
+    assert len(datas(by.feed(chunk(thought, citations=["c"])))) == 1
     assert usages(told(by.done())) == [USAGE]
 
 
