@@ -46,8 +46,11 @@ class Imported(msgspec.Struct, frozen=True):
 def import_file(system: str, path: Path, environ: Environ[str, str], new_key: Callable[[], str]) -> Imported:
     """Make a configuration of another system's file. Raises ConfigError, with all that is wrong at once."""
     references = References(environ, new_key)
-    source = SYSTEMS[system](path, references)
-    source.finish()
+    try:
+        source = SYSTEMS[system](path, references)
+        source.finish()
+    except RecursionError:
+        raise ConfigError(f"{path}:1:1: nested too deeply") from None
     draft = source.draft
     if not source.report.errors and not draft.tree.get("backends"):
         told = "".join(f"\n{note.where}: {note.text}" for note in draft.notes)

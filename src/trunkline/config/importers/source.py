@@ -223,14 +223,18 @@ class Keys:
 def below(node: Node) -> str:
     """The names of all keys below a node, each once."""
     names: dict[str, None] = {}
+    seen: set[int] = set()
     stack = [node]
     while stack:
-        found = stack.pop(0)
+        found = stack.pop()
+        if id(found) in seen:
+            continue  # an alias: its names are there
+        seen.add(id(found))
         if isinstance(found, Mapping):
             names |= dict.fromkeys(shown(key) for key in found.items)
-            stack = [entry.node for entry in found.items.values()] + stack
+            stack += [entry.node for entry in reversed(found.items.values())]
         elif isinstance(found, Sequence):
-            stack = found.items + stack
+            stack += reversed(found.items)
     return ", ".join(names)
 
 

@@ -1,14 +1,18 @@
 """The documents of a source file.
 
-Owns the first look at it: that it can be read and holds what is expected at its root.
+Owns the first look at it: that it can be read, that it is not more than can be gone through, and that it holds what is
+expected at its root.
 """
 
 import re
 from pathlib import Path
 
 from trunkline.config.parse import parse_file, parse_yaml, read_file
-from trunkline.config.tree import Mapping, Node
+from trunkline.config.tree import Mapping, Node, Sequence
 from trunkline.errors import ConfigError
+
+MOST_VALUES = 200_000
+"""Of one file, what aliases stand for counted at each of them. Ten thousand deployments have 130 000."""
 
 _ROOT_KEY = re.compile(r"([A-Za-z_][\w.-]*):(?=\s|$)")
 
@@ -18,6 +22,7 @@ def documents_of(path: Path) -> list[Node]:
     documents = parse_file(path)
     if not documents:
         raise ConfigError(f"{path}:1:1: is empty")
+    _check_size(documents, path)
     return documents
 
 
@@ -41,6 +46,7 @@ def stanzas_of(path: Path) -> list[Node]:
     found: list[Node] = []
     for begin, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         found += parse_yaml("\n" * begin + "".join(lines[begin:end]), str(path))
+    _check_size(found, path)
     return found
 
 
@@ -52,3 +58,24 @@ def root_of(path: Path) -> Node:
     if not isinstance(documents[0], Mapping):
         raise ConfigError(f"{documents[0].where}: expected keys and values")
     return documents[0]
+
+
+def _check_size(documents: list[Node], path: Path) -> None:
+    """Importers go through a value as often as there are aliases of it, and ten lines can make a billion of them."""
+    known: dict[int, int] = {}
+    if sum(values_in(document, known) for document in documents) > MOST_VALUES:
+        text = f"more than {MOST_VALUES} values, those behind an alias counted at each place where it stands"
+        raise ConfigError(f"{path}:1:1: {text}")
+
+
+def values_in(node: Node, known: dict[int, int]) -> int:
+    """How many values a node has with all below it. `known`: of nodes that were counted, which is done once."""
+    found = known.get(id(node))
+    if found is None:
+        below: list[Node] = []
+        if isinstance(node, Mapping):
+            below = [entry.node for entry in node.items.values()]
+        elif isinstance(node, Sequence):
+            below = node.items
+        found = known[id(node)] = 1 + sum(values_in(one, known) for one in below)
+    return found
