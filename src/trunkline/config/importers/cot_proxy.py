@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from trunkline.config.importers import cot_variants
-from trunkline.config.importers.draft import Leaf, Tree
+from trunkline.config.importers.draft import Empty, Leaf, Tree
 from trunkline.config.importers.references import References, literal
 from trunkline.config.importers.source import Keys, Source
 from trunkline.config.importers.stanza import root_of
@@ -234,6 +234,8 @@ def _level(group: Group, name: str, keys: Keys, tags: tuple[str, str]) -> dict[s
 
 def _tree(value: Any, where: str) -> Tree:
     """A JSON value."""
+    if value in ({}, []):
+        return Leaf(Empty.MAPPING if value == {} else Empty.LIST, where)
     if isinstance(value, dict):
         return {key: _tree(below, where) for key, below in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):

@@ -107,12 +107,7 @@ def _variant(keys: Keys, name: str) -> None:
     pattern = keys.text("model_regex")
     if pattern is not None:
         variant["match"] = Leaf(_whole(str(pattern.value)), pattern.where)
-    defaults = keys.plain("weak_defaults")
-    if defaults is not None and not isinstance(defaults, dict):
-        keys.source.report.error(
-            keys.where("weak_defaults"), f"{keys.path('weak_defaults')}: expected keys and values"
-        )
-    filled = {**defaults} if isinstance(defaults, dict) else {}
+    filled = keys.plain_members("weak_defaults")
     if bias := _bias(keys):
         filled.setdefault("logit_bias", bias)
     if filled:

@@ -8,12 +8,12 @@ have belongs to the nearest one around it.
 """
 
 import re
+from enum import Enum
 from typing import TypeAlias
 
 import msgspec
 
 Path: TypeAlias = tuple[str | int, ...]
-Plain: TypeAlias = str | int | float | bool | None
 
 _NOT_IN_A_NAME = re.compile(r"[^!-+\--.0-~]+")
 _LONGEST_SHOWN = 60
@@ -31,6 +31,16 @@ _DUMMIES = frozenset(
         "sk-no-key-required",
     }
 )
+
+
+class Empty(Enum):
+    """A list or mapping that holds nothing and is a value all the same: `stop: []`."""
+
+    LIST = "[]"
+    MAPPING = "{}"
+
+
+Plain: TypeAlias = str | int | float | bool | Empty | None
 
 
 class Leaf(msgspec.Struct, frozen=True):
@@ -132,7 +142,7 @@ def is_dummy(key: str) -> bool:
 
 
 def pruned(tree: Tree) -> Tree:
-    """Without mappings and lists that hold nothing."""
+    """Without mappings and lists that hold nothing. Where that is a value it is a leaf, and stays."""
     if isinstance(tree, Leaf):
         return tree
     if isinstance(tree, dict):

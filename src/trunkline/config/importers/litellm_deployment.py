@@ -308,11 +308,7 @@ def _parameters(params: Keys, shared: Shared) -> tuple[dict[str, Tree], dict[str
         value = params.plain(key)
         if value is not None:
             defaults[key] = value
-    extra = params.open("extra_body", *params.at)
-    for key in list(extra):
-        value = extra.plain(key)
-        if value is not None:
-            defaults[key] = value
+    defaults |= params.plain_members("extra_body")
     dropped = params.take("additional_drop_params")
     nodes = dropped.items if isinstance(dropped, Sequence) else []
     forced: dict[str, Tree] = {

@@ -206,8 +206,9 @@ def _price(found: list[Deployment], targets: list[Tree]) -> None:
     """What a million tokens in and a million out cost together."""
     for one, target in zip(found, targets, strict=True):
         into, out = (one.params.number(f"{side}_cost_per_token") for side in ("input", "output"))
-        if into is None or out is None or isinstance(into.value, str) or isinstance(out.value, str):
+        sides = [leaf.value for leaf in (into, out) if leaf is not None]
+        prices = [side for side in sides if isinstance(side, int | float)]
+        if into is None or len(prices) < 2:
             continue
         assert isinstance(target, dict)
-        price = round(((into.value or 0) + (out.value or 0)) * _MILLION, 6)
-        target["price"] = Leaf(price, into.where)
+        target["price"] = Leaf(round(sum(prices) * _MILLION, 6), into.where)

@@ -173,10 +173,11 @@ def _elsewhere(url: str) -> bool:
 def _carry(keys: Keys, key: str, backend: dict[str, Tree], path: Path) -> None:
     source, field = keys.source, _ALIASES.get(key, key)
     if key in _REQUEST:
-        value = keys.plain(key)
-        if value is not None:
-            defaults = backend.setdefault("defaults", {})
-            assert isinstance(defaults, dict)
+        defaults = backend.setdefault("defaults", {})
+        assert isinstance(defaults, dict)
+        if key in defaults:
+            keys.leave(key, f"{shown(f'defaults.{key}')} is there already")
+        elif (value := keys.plain(key)) is not None:
             defaults[key] = value
         return
     if field not in _FIELDS:
@@ -212,6 +213,8 @@ def _value(keys: Keys, key: str, field: str) -> Tree | None:
         case inspect.DictType(value_type=inspect.StrType()):
             below = keys.open(key, *keys.at)
             return {name: leaf for name in list(below) if (leaf := below.text(name)) is not None}
+        case inspect.DictType(value_type=inspect.RawType()):
+            return keys.plain_members(key)
         case _:
             return keys.plain(key)
 

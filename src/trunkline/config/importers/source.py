@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from trunkline.config.bind import Report
 from trunkline.config.expand import has_reference
-from trunkline.config.importers.draft import Draft, Leaf, Path, Plain, Tree, shown
+from trunkline.config.importers.draft import Draft, Empty, Leaf, Path, Plain, Tree, shown
 from trunkline.config.importers.references import References
 from trunkline.config.scalars import read_float, read_int
 from trunkline.config.tree import Mapping, Node, Scalar, Sequence, is_null
@@ -64,8 +64,12 @@ class Source:
     def plain(self, node: Node) -> Tree:
         """Any value as it is, for what is passed on."""
         if isinstance(node, Mapping):
+            if not node.items:
+                return Leaf(Empty.MAPPING, node.where)
             return {key: self.plain(entry.node) for key, entry in node.items.items()}
         if isinstance(node, Sequence):
+            if not node.items:
+                return Leaf(Empty.LIST, node.where)
             return [self.plain(item) for item in node.items]
         return Leaf(self._value(node), node.where)
 
@@ -147,6 +151,14 @@ class Keys:
         """Any value as it is."""
         node = self.take(key)
         return None if node is None else self.source.plain(node)
+
+    def plain_members(self, key: str) -> dict[str, Tree]:
+        """The members of a mapping below, any values as they are, null too."""
+        below = self.open(key, *self.at)
+        members = {name: below.node.items[name].node for name in below}
+        for name in members:
+            below.take(name)
+        return {name: self.source.plain(node) for name, node in members.items()}
 
     def text(self, key: str) -> Leaf | None:
         """Text; None if it is empty or not there."""

@@ -16,11 +16,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.representer import RoundTripRepresenter
 
-from trunkline.config.importers.draft import Draft, Leaf, Note, Path, Tree, first_of, pruned, step_into
+from trunkline.config.importers.draft import Draft, Empty, Leaf, Note, Path, Tree, first_of, pruned, step_into
 from trunkline.config.parse import parse_yaml
 from trunkline.config.tree import Mapping, Node, Sequence
 
 _WIDTH = 110
+_EMPTY: dict[Empty, type[Any]] = {Empty.LIST: CommentedSeq, Empty.MAPPING: CommentedMap}
 _POSITION = re.compile(r":(\d+):\d+$")
 
 
@@ -86,7 +87,7 @@ def _existing(tree: Tree, at: Path) -> Path:
 
 def _commented(tree: Tree, path: Path, places: dict[Path, list[Note]]) -> Any:
     if isinstance(tree, Leaf):
-        return tree.value
+        return _EMPTY[tree.value]() if isinstance(tree.value, Empty) else tree.value
     node: Any = CommentedMap() if isinstance(tree, dict) else CommentedSeq()
     if (
         isinstance(tree, list)

@@ -48,6 +48,8 @@ def test_groups_are_models(tmp_path: Path) -> None:
             "`LLM_PARAMS`: `stop` is removed here, where cot_proxy sends null",
         ),
         ("model=a,stop=[1]", "stop:\n        - 1", ""),
+        ("model=a,stop=[],x={}", "stop: []\n      x: {}\n", ""),
+        ('model=a,x={"y": [[]]}', "x:\n        y:\n          - []\n", ""),
         ('model=a,x={"y": "$$"}', "x:\n        y: $$$$", ""),
         (
             "model=a,temperature=x",
@@ -124,6 +126,14 @@ def test_variants_of_a_fork(tmp_path: Path) -> None:
     assert less.match == ".*(?:QwQ-32B|qwq).*", "a pattern is found anywhere in a name there"
     assert bytes(less.level.overrides.fill["logit_bias"]) == b'{"151668":13.5}'
     assert "not carried: `log_level`" in made.notes
+
+
+def test_defaults_of_variants_that_hold_nothing(tmp_path: Path) -> None:
+    text = "variants:\n  a: {weak_defaults: {stop: [], x: {}, y: null}}\n  b: {weak_defaults: {}}\n"
+    variants = Made(tmp_path, "cot_proxy", text).settings.shaping.variants
+    fill = {name: bytes(value) for name, value in variants["a"].level.overrides.fill.items()}
+    assert fill == {"stop": b"[]", "x": b"{}", "y": b"null"}
+    assert variants["b"].level.overrides.fill == {}
 
 
 def test_names_of_variants(tmp_path: Path) -> None:

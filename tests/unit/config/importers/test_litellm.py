@@ -54,6 +54,31 @@ def test_parameters_are_defaults_and_dropped_ones_are_removed(tmp_path: Path) ->
     )
 
 
+def test_values_that_hold_nothing_are_values(tmp_path: Path) -> None:
+    params = (
+        "model: openai/x, stop: [], logit_bias: {}, user: '', extra_headers: {}, "
+        "extra_body: {thinking: {}, format: null, a: {b: [{}, []]}}"
+    )
+    made = Made(tmp_path, "litellm", one(params))
+    fill = made.settings.shaping.models["m"].overrides.fill
+    assert {name: bytes(value) for name, value in fill.items()} == {
+        "stop": b"[]",
+        "logit_bias": b"{}",
+        "user": b'""',
+        "thinking": b"{}",
+        "format": b"null",
+        "a": b'{"b":[{},[]]}',
+    }
+    assert "headers" not in made.text, "what is no value is not written"
+    assert "timeouts" not in made.text
+
+
+def test_values_that_hold_nothing_are_told_apart(tmp_path: Path) -> None:
+    text = one("model: openai/x, stop: []") + one("model: openai/x, stop: {}").removeprefix("model_list:\n")
+    levels = Made(tmp_path, "litellm", text).settings.shaping.backends
+    assert [bytes(levels[name].overrides.fill["stop"]) for name in ("openai", "openai-2")] == [b"[]", b"{}"]
+
+
 def test_other_apis_are_left_out_and_fallbacks_with_them(tmp_path: Path) -> None:
     made = Made(tmp_path, "litellm", LITELLM)
     assert [target.backend for target in made.settings.models["claude"].targets] == ["anthropic"]

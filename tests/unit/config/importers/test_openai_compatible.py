@@ -170,9 +170,26 @@ def test_values_that_stand_twice(tmp_path: Path) -> None:
     assert "`timeout` is not carried: `timeout` is there already" in made.notes
 
 
+def test_values_that_hold_nothing_are_values(tmp_path: Path) -> None:
+    text = "base_url: http://h\nparams: {stop: [], user: null}\ndefaults: {x: {}, top_p: 1}\nseed: []\ntop_p: 2\n"
+    made = Made(tmp_path, "openai_compatible", text)
+    level = made.settings.shaping.backends["openai_compat"].overrides
+    assert {name: bytes(value) for name, value in level.fill.items()} == {
+        "x": b"{}",
+        "top_p": b"1",
+        "seed": b"[]",
+    }
+    assert ({name: bytes(value) for name, value in level.force.items()}, level.remove) == (
+        {"stop": b"[]"},
+        {"user"},
+    )
+    assert "`top_p` is not carried: `defaults.top_p` is there already" in made.notes
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("base_url: http://h\ndefaults: 5\ntop_p: 1\n", ":2:11: defaults: expected keys and values"),
         ('{"client_id": "a", "client_secret": "b", "token_url": "https://t"}', ""),
         (
             "base_url: ftp://h\n",
