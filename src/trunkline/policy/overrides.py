@@ -4,8 +4,10 @@ Owns the value, the order of several levels and what they do to a request's fiel
 (config/levels.py), for which calls they hold (engine/orders.py) nor what a provider takes (providers/shape.py).
 
 A field that is set or removed is so whatever the client wrote; the more specific level wins. What is filled in is only
-what the client left out, and gives way to both. Values stay raw: a request's other fields keep their bytes and order,
-new ones come last. Of `messages` only the one that text is added to is written anew.
+what the client left out, and gives way to both. This holds for a parameter under any of its names (synonyms.py): where
+`max_tokens` is set, `max_completion_tokens` is removed. Within one level each name stands for itself. Values stay raw:
+a request's other fields keep their bytes and order, new ones come last. Of `messages` only the one that text is added
+to is written anew, as is an object of which a member is removed.
 """
 
 from collections.abc import Iterable
@@ -13,7 +15,8 @@ from typing import Any, cast
 
 import msgspec
 
-Fields = dict[str, msgspec.Raw]
+from trunkline.policy.synonyms import Fields, names_in, others, without
+
 NULL = b"null"
 
 _MAX_SHOWN = 40  # characters of a value in a note
@@ -40,29 +43,31 @@ class Overrides(msgspec.Struct, frozen=True, gc=False):
 
     def apply(self, fields: Fields) -> tuple[Fields, tuple[str, ...]]:
         """The fields with everything done, and what was changed, in words; the same object if nothing was."""
+        gone = self._gone()
+        kept = without(fields, gone)
         changes: Fields = {}
         notes: list[str] = []
         for name, value in self.force.items():
             if name not in fields or bytes(fields[name]) != bytes(value):
                 changes[name] = value
                 notes.append(f"`{name}` set to {_shown(value)}")
-        for name, value in self.fill.items():
+        for name, value in (without(self.fill, others(names_in(fields))) if self.fill else {}).items():
             if name not in fields:
                 changes[name] = value
                 notes.append(f"`{name}` set to {_shown(value)}, because it was left out")
-        removed = [name for name in fields if name in self.remove]
-        notes += [f"removed `{name}`" for name in removed]
+        free = {name: value for name, value in fields.items() if name not in self.force}
+        notes += [f"removed `{name}`" for name in names_in(free) if name in gone]
         if self.append:
             messages = _with_text(fields.get("messages"), self.append)
             if messages is not None:
                 changes["messages"] = messages
                 notes.append("text added to the last user message")
-        if not notes:
-            return fields, ()
-        changed = fields | changes
-        for name in removed:
-            del changed[name]
-        return changed, tuple(notes)
+        return (kept | changes, tuple(notes)) if notes else (fields, ())
+
+    def _gone(self) -> frozenset[str]:
+        """What no request has after this: what is removed, and other names for that and for what is set."""
+        named = frozenset(names_in(self.force))
+        return (self.remove | others(named | self.remove)) - named
 
 
 def written(params: Fields, defaults: Fields, append: str = "") -> Overrides:
@@ -78,27 +83,25 @@ def written(params: Fields, defaults: Fields, append: str = "") -> Overrides:
 def laid(levels: Iterable[Overrides]) -> Overrides:
     """Several levels as one level, the least specific first."""
     force: Fields = {}
-    remove: set[str] = set()
+    remove = frozenset[str]()
     fill: Fields = {}
     append = ""
     for level in levels:
-        for name in level.remove:
-            force.pop(name, None)
-        remove |= level.remove
-        remove -= level.force.keys()
-        force |= level.force
-        fill |= level.fill
+        force = without(force, level.remove | others({*names_in(level.force), *level.remove})) | level.force
+        remove = (remove | level.remove) - level.force.keys()
+        fill = without(fill, others(names_in(level.fill))) | level.fill
         append = level.append or append
-    return Overrides(force, frozenset(remove), fill, append)
+    return Overrides(force, remove, fill, append)
 
 
 def merge(levels: Iterable[Overrides]) -> Overrides:
     """All levels together, the least specific first: what there is to do."""
     found = laid(levels)
+    decided = found.remove | frozenset(names_in(found.force))
     fill = {
         name: value
-        for name, value in found.fill.items()
-        if name not in found.force and name not in found.remove and bytes(value) != NULL
+        for name, value in without(found.fill, decided | others(decided)).items()
+        if bytes(value) != NULL
     }
     return msgspec.structs.replace(found, fill=fill)
 

@@ -8,10 +8,10 @@ Ollama's `/v1/chat/completions` passes over what OpenAI has no word for: the siz
 model stays loaded, most samplers. `/api/chat` takes them, and log probabilities, tools and thoughts as well, so nothing
 that the one path does is lost on the other. Rules:
 
-- Options go into `options` byte for byte, whether they came at the top or in an `options` object. The top wins: that is
-  where overrides are written.
-- The token limit under OpenAI's names wins over `num_predict`: by them budgets are kept. Elsewhere Ollama's own word
-  wins over OpenAI's (`think` over `reasoning_effort`, `format` over `response_format`).
+- Options go into `options` byte for byte, whether they came at the top or in an `options` object. Where one request
+  says a thing under two names, the top wins over `options`, the token limit under OpenAI's names over `num_predict` (by
+  them budgets are kept), and elsewhere Ollama's own word over OpenAI's (`think` over `reasoning_effort`, `format` over
+  `response_format`). Not for the operator's word against the client's: overrides leave one name (policy/synonyms.py).
 - `stream` is always said, because Ollama streams unless it is told not to.
 - What is asked for and cannot be done is a Fault where the answer would look as if it had been (several choices,
   legacy functions, another form of answer); else it is left out with a note, or a Fault under `strict_params`.
@@ -37,56 +37,36 @@ Fields = dict[str, msgspec.Raw]
 _SHARED = frozenset(("frequency_penalty", "presence_penalty", "seed", "stop", "temperature", "top_p"))
 """Options that `/v1` takes too."""
 
-_OPTIONS = _SHARED | frozenset(
-    (
-        *("num_ctx", "num_predict", "num_keep", "num_batch", "num_gpu", "num_thread", "main_gpu", "numa"),
-        *("low_vram", "f16_kv", "logits_all", "vocab_only", "use_mmap", "use_mlock"),
-        *("top_k", "min_p", "tfs_z", "typical_p", "repeat_last_n", "repeat_penalty", "penalize_newline"),
-        *("mirostat", "mirostat_tau", "mirostat_eta"),
-    )
-)
+_OPTIONS = _SHARED | {
+    "num_ctx", "num_predict", "num_keep", "num_batch", "num_gpu", "num_thread", "main_gpu", "numa", "low_vram",
+    "f16_kv", "logits_all", "vocab_only", "use_mmap", "use_mlock", "top_k", "min_p", "tfs_z", "typical_p",
+    "repeat_last_n", "repeat_penalty", "penalize_newline", "mirostat", "mirostat_tau", "mirostat_eta",
+}  # fmt: skip
 """What goes into `options`: the parameters of a Modelfile and those of `Options` and `Runner` in api/types.go."""
 
 _AS_THEY_ARE = frozenset(("keep_alive", "logprobs", "model", "shift", "tools", "top_logprobs", "truncate"))
 """Fields that mean the same there."""
 
 NATIVE = (_OPTIONS - _SHARED) | {
-    *("format", "keep_alive", "options", "repetition_penalty", "shift", "think", "truncate")
-}
+    "format", "keep_alive", "options", "repetition_penalty", "shift", "think", "truncate",
+}  # fmt: skip
 """What only `/api/chat` does; `repetition_penalty` is vLLM's name for one of them."""
 
 _FOR_NOBODY = frozenset(
     (
-        *("metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier"),
-        *("store", "stream_options", "user"),
+        "metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store",
+        "stream_options", "user",
     )
-)
+)  # fmt: skip
 """Fields that ask nothing of the model: nothing is lost with them. Usage is in every stream's last line."""
 
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _HANDLED = frozenset(
     (
-        *(
-            "format",
-            "functions",
-            "function_call",
-            "messages",
-            "n",
-            "options",
-            "reasoning",
-            "reasoning_effort",
-        ),
-        *(
-            "repetition_penalty",
-            "response_format",
-            "stream",
-            "stream_options",
-            "think",
-            "tool_choice",
-            *_LIMITS,
-        ),
+        "format", "functions", "function_call", "messages", "n", "options", "reasoning", "reasoning_effort",
+        "repetition_penalty", "response_format", "stream", "stream_options", "think", "tool_choice", *_LIMITS,
     )
-)
+)  # fmt: skip
 _KNOWN = _OPTIONS | _AS_THEY_ARE | _HANDLED | _FOR_NOBODY
 _EFFORTS = {
     "none": False,
@@ -230,21 +210,22 @@ def _format(fields: Fields) -> msgspec.Raw | Fault | None:
 def _think(fields: Fields) -> msgspec.Raw | Fault | None:
     if _said(fields, "think"):
         return fields["think"]
-    effort: str | None = None
-    name = "reasoning" if _said(fields, "reasoning") else "reasoning_effort"
-    if not _said(fields, name):
-        return None
-    try:
-        if name == "reasoning":
-            reasoning = msgspec.json.decode(fields[name], type=_Reasoning)
-            effort = reasoning.effort
-            if effort is None:
-                return None if reasoning.enabled is None else _raw(reasoning.enabled)
-        else:
-            effort = msgspec.json.decode(fields[name], type=str)
-    except _UNREADABLE as error:
-        return Fault(INVALID_REQUEST, f"`{name}`: {error}", param=name)
-    return _raw(_EFFORTS.get(effort, effort))
+    for name in ("reasoning", "reasoning_effort"):
+        if not _said(fields, name):
+            continue
+        try:
+            if name == "reasoning_effort":
+                effort = msgspec.json.decode(fields[name], type=str)
+            else:
+                reasoning = msgspec.json.decode(fields[name], type=_Reasoning)
+                effort = reasoning.effort
+                if effort is None and reasoning.enabled is not None:
+                    return _raw(reasoning.enabled)
+        except _UNREADABLE as error:
+            return Fault(INVALID_REQUEST, f"`{name}`: {error}", param=name)
+        if effort is not None:
+            return _raw(_EFFORTS.get(effort, effort))
+    return None
 
 
 def _choose_tools(fields: Fields, made: Fields, lost: list[str], notes: list[str]) -> Fault | None:

@@ -104,6 +104,59 @@ def test_levels_are_laid_over_each_other(levels: list[Overrides], sent: str) -> 
     assert applied(merge([laid(levels)]), '{"a":0}')[0] == sent
 
 
+# params, defaults, what the client sends, what goes up
+SAME_THING: list[tuple[Fields, Fields, str, str]] = [
+    (raw(max_tokens="1"), {}, '{"max_completion_tokens":9,"a":1}', '{"a":1,"max_tokens":1}'),
+    (raw(max_completion_tokens="1"), {}, '{"max_tokens":9}', '{"max_completion_tokens":1}'),
+    (raw(max_tokens="null"), {}, '{"max_completion_tokens":9}', "{}"),
+    ({}, raw(max_tokens="1"), '{"max_completion_tokens":9}', '{"max_completion_tokens":9}'),
+    ({}, raw(num_ctx="1"), '{"options":{"num_ctx": 9}}', '{"options":{"num_ctx": 9}}'),
+    ({}, raw(options='{"num_ctx":1,"top_k":2}'), '{"num_ctx":9}', '{"num_ctx":9,"options":{"top_k":2}}'),
+    (raw(num_predict="1"), {}, '{"max_tokens":9,"options":{"num_predict":8,"x":1.0}}',
+     '{"options":{"x":1.0},"num_predict":1}'),
+    (raw(options='{"num_ctx":1}'), {}, '{"num_ctx":9,"options":{"num_ctx":8}}', '{"options":{"num_ctx":1}}'),
+    (raw(reasoning_effort='"low"'), {}, '{"think":"high","reasoning":{"effort":"high","exclude":true}}',
+     '{"reasoning":{"exclude":true},"reasoning_effort":"low"}'),
+    (raw(response_format="{}"), {}, '{"format":"json"}', '{"response_format":{}}'),
+    (raw(max_tokens="1", max_completion_tokens="2"), {}, '{"num_predict":9}',
+     '{"max_tokens":1,"max_completion_tokens":2}'),
+    (raw(max_tokens="null", max_completion_tokens="2"), {}, '{"max_tokens":9}', '{"max_completion_tokens":2}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("params", "defaults", "before", "after"), SAME_THING)
+def test_a_parameter_is_meant_under_all_its_names(
+    params: Fields, defaults: Fields, before: str, after: str
+) -> None:
+    assert applied(merge([written(params, defaults)]), before)[0] == after
+
+
+def test_what_went_under_another_name_is_told() -> None:
+    _, notes = applied(
+        written(raw(num_predict="1"), {}), '{"max_tokens":9,"options":{"num_predict":9,"x":1}}'
+    )
+    assert notes == ("`num_predict` set to 1", "removed `max_tokens`", "removed `options.num_predict`")
+
+
+OF_LEVELS: list[tuple[list[Overrides], str]] = [
+    ([written(raw(max_tokens="1"), {}), written(raw(max_completion_tokens="2"), {})], '{"max_completion_tokens":2}'),
+    ([written(raw(max_tokens="1"), {}), written(raw(max_completion_tokens="null"), {})], "{}"),
+    ([written(raw(max_tokens="null"), {}), written(raw(max_completion_tokens="2"), {})], '{"max_completion_tokens":2}'),
+    ([written({}, raw(max_tokens="1")), written({}, raw(max_completion_tokens="2"))], '{"max_completion_tokens":2}'),
+    ([written({}, raw(max_tokens="1")), written({}, raw(max_completion_tokens="null"))], "{}"),
+    ([written({}, raw(max_tokens="1")), written(raw(max_completion_tokens="2"), {})], '{"max_completion_tokens":2}'),
+    ([written(raw(num_ctx="null"), {}), written({}, raw(options='{"num_ctx":2,"x":3}'))], '{"options":{"x":3}}'),
+    ([written(raw(options='{"num_ctx":1,"x":3}'), {}), written(raw(num_ctx="2"), {})],
+     '{"options":{"x":3},"num_ctx":2}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("levels", "sent"), OF_LEVELS)
+def test_levels_know_all_names_of_a_parameter(levels: list[Overrides], sent: str) -> None:
+    assert applied(merge(levels), "{}")[0] == sent
+    assert applied(merge([laid(levels)]), "{}")[0] == sent
+
+
 def test_of_texts_to_add_the_last_one_holds() -> None:
     levels = [Overrides(append="a"), Overrides(append="b"), Overrides()]
     assert merge(levels).append == "b"

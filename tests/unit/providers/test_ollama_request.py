@@ -99,6 +99,7 @@ def test_a_stream_is_not_taken_for_granted() -> None:
         (',"reasoning_effort":"xhigh"', '{"think":"high"}'),
         (',"reasoning":{"effort":"none"},"reasoning_effort":"high"', '{"think":false}'),
         (',"reasoning":{"enabled":true}', '{"think":true}'),
+        (',"reasoning":{"exclude":true},"reasoning_effort":"high"', '{"think":"high"}'),
         (',"reasoning":{"max_tokens":100}', "{}"),
         (',"n":1,"functions":null,"response_format":null', "{}"),
         (',"tools":[{"type":"function"}],"tool_choice":"auto"', '{"tools":[{"type":"function"}]}'),

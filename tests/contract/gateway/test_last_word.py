@@ -1,0 +1,70 @@
+"""The operator's word against the client's where a thing has several names, over real sockets."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.gateway.harness import World, on_both_loops, post, running
+from tests.contract.gateway.test_overrides import CHAT, SAY, written
+
+BACKEND = "backends: [{name: a, url: '${A}', models: ['*'], api_key: x, "
+
+
+async def fields(world: World, path: str = CHAT, **said: Any) -> dict[str, Any]:
+    """What goes up for a request, but for what all requests have."""
+    reply = await world.ask(post(path, {"model": "sim-small", "messages": SAY} | said))
+    assert reply.status == 200, reply.body
+    sent = json.loads(world.seen.body)
+    return {name: value for name, value in sent.items() if name not in ("model", "messages")}
+
+
+LIMITS: list[tuple[str, str, dict[str, Any]]] = [
+    ("provider: openai, params: {max_tokens: 100}", "gpt-5", {"max_completion_tokens": 100}),
+    ("provider: openai, params: {max_tokens: 100}", "o3-x", {"max_completion_tokens": 100}),
+    ("params: {max_tokens: 100}", "sim-small", {"max_tokens": 100}),
+    ("params: {max_tokens: null}", "sim-small", {}),
+    ("provider: openai, defaults: {max_tokens: 100}", "gpt-4o-d", {"max_tokens": 9999}),
+    ("max_tokens: 100", "sim-small", {"max_completion_tokens": 9999}),
+]
+
+
+@pytest.mark.parametrize(("settings", "model", "wanted"), LIMITS)
+@on_both_loops
+async def test_a_token_limit_is_one_parameter(
+    tmp_path: Path, settings: str, model: str, wanted: dict[str, Any]
+) -> None:
+    async with running(made=written(tmp_path, BACKEND + settings + "}]\n")) as world:
+        found = await fields(world, model=model, max_completion_tokens=9999)
+        limits = {name: value for name, value in found.items() if name.startswith("max_")}
+        assert limits == wanted
+
+
+OLLAMA: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("num_predict: 100", {"max_tokens": 9999}, {"options": {"num_predict": 100}}),
+    ("max_tokens: 100", {"options": {"num_predict": 9999, "top_k": 1}}, {"options": {"top_k": 1, "num_predict": 100}}),
+    ("reasoning_effort: low, num_ctx: 8", {"think": "high"}, {"think": "low", "options": {"num_ctx": 8}}),
+    ("options: {num_ctx: 4096}", {"num_ctx": 999999}, {"options": {"num_ctx": 4096}}),
+    ("response_format: {type: json_object}, top_k: 1", {"format": "x"}, {"format": "json", "options": {"top_k": 1}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("params", "said", "wanted"), OLLAMA)
+@on_both_loops
+async def test_ollama_s_own_names_are_no_way_around_it(
+    tmp_path: Path, params: str, said: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    text = f"backends: [{{name: a, provider: ollama, url: '${{A}}', models: ['*'], params: {{{params}}}}}]\n"
+    async with running(made=written(tmp_path, text)) as world:
+        found = await fields(world, **said)
+        assert world.seen.target == "/api/chat"
+        assert found == wanted | {"stream": False}
+
+
+@on_both_loops
+async def test_what_a_client_says_under_another_name_is_not_filled_in(tmp_path: Path) -> None:
+    text = "backends: [{name: a, provider: ollama, url: '${A}', models: ['*'], defaults: {num_ctx: 8, think: true}}]\n"
+    async with running(made=written(tmp_path, text)) as world:
+        found = await fields(world, options={"num_ctx": 1}, reasoning_effort="none")
+        assert found == {"options": {"num_ctx": 1}, "think": False, "stream": False}
