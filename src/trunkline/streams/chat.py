@@ -7,6 +7,7 @@ the client gets of a chunk (rewrite.py).
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 import msgspec
 
@@ -39,8 +40,8 @@ class ChatInspector(StreamInspector):
     """
 
     __slots__ = (
-        "_condition", "_learned", "_lessons", "_not_plain", "_of", "_open", "_paid", "_read", "_repeated", "_rewriter",
-        "_seen", "_tail", "frame", "keep", "keep_odd",
+        "_condition", "_learned", "_lessons", "_marks", "_not_plain", "_of", "_open", "_paid", "_read", "_repeated",
+        "_rewriter", "_seen", "_tail", "frame", "keep", "keep_odd",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -48,7 +49,8 @@ class ChatInspector(StreamInspector):
         self._rewriter: Rewriter | None = None
         self._condition = 0  # of the choice that was learned from
         self._of = 0  # which is this one
-        self._not_plain = re.compile(_NOT_PLAIN % b"").search
+        self._marks = ""  # with which a tag of it may have begun
+        self._not_plain = _not_plain("")
         self._seen: set[int] = set()
         self._open: set[int] = set()
         self._lessons = 0  # since something repeated
@@ -132,7 +134,10 @@ class ChatInspector(StreamInspector):
         return rewriter.feed(held)
 
     def _changed(self) -> bool:
-        return self._rewriter is not None and self._rewriter.condition(self._of) != self._condition
+        rewriter = self._rewriter
+        return rewriter is not None and (
+            rewriter.condition(self._of) != self._condition or rewriter.marks(self._of) != self._marks
+        )
 
     def _inspect(self, event: Event, raw: bytes) -> bytes:
         if event.data == _DONE:
@@ -209,11 +214,12 @@ class ChatInspector(StreamInspector):
         assert choices is not None
         index = choices[0].index or 0
         condition = rewriter.condition(index)
+        marks = rewriter.marks(index) if condition else ""
         out = rewriter.chunk(chunk, payload, raw)
-        if condition and self._learn(raw, out, learns.encode(), chunk):
-            self._of, self._condition = index, condition
-            firsts = {mark.encode("utf-8", "surrogatepass")[:1] for mark in rewriter.marks(index)}
-            self._not_plain = re.compile(_NOT_PLAIN % b"".join(map(re.escape, sorted(firsts)))).search
+        # What becomes of a text with tags in it says nothing of others, whatever condition it leads to.
+        text, not_plain = learns.encode(), _not_plain(marks)
+        if condition and not_plain(text) is None and self._learn(raw, out, text, chunk):
+            self._of, self._condition, self._marks, self._not_plain = index, condition, marks, not_plain
         return out
 
     def _count(self, delta: Delta) -> None:
@@ -289,6 +295,13 @@ class ChatInspector(StreamInspector):
 
     def _finished(self) -> bool:
         return self.terminal
+
+
+@lru_cache(maxsize=64)
+def _not_plain(marks: str) -> Callable[..., re.Match[bytes] | None]:
+    """What finds, in the bytes of a text, all that JSON escapes and the characters that may begin a tag."""
+    firsts = sorted({mark.encode("utf-8", "surrogatepass")[:1] for mark in marks})
+    return re.compile(_NOT_PLAIN % b"".join(map(re.escape, firsts))).search
 
 
 def _size(text: str) -> int:

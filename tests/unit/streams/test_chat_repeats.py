@@ -213,3 +213,35 @@ def test_what_repeats_would_have_gone_on_in_the_same_way(
         assert short.given[begun:] == out
         assert flags(slow) == flags(short.inspector) == earlier
         assert slow.text_bytes == short.inspector.text_bytes
+
+
+_TAGS = [["<think>", "</think>"], ["[t]", "{t}"]]
+_pieces = st.sampled_from(
+    [
+        *("<think>", "</think>", "[t]", "{t}", "<thi", "nk>", "<", "\n", "word ", "other ", "ä"),
+        *("<think>x</think>", "</think>x<think>", "</think>x[t]y", "<think></think>", "a<think>b</think>"),
+    ]
+)
+_thinking = st.builds(
+    ThinkSettings,
+    mode=st.sampled_from(["strip", "split"]),
+    tags=st.just(_TAGS),
+    implicit_open=st.booleans(),
+    unclosed=st.sampled_from(["drop", "leak"]),
+    trim=st.booleans(),
+)
+
+
+@given(_thinking, st.lists(_pieces, max_size=14))
+@example(ThinkSettings(), ["Sure. ", "<think>x</think>", "The ", "answer"])
+@example(ThinkSettings(mode="split"), ["Sure. ", "<think></think>", "The ", "answer"])
+@example(ThinkSettings(mode="split"), ["Sure. <think>", "a", "</think><think>", "b", "c</think>d"])
+@example(ThinkSettings(tags=_TAGS), ["Sure. <think>", "a", "</think>x[t]", "b", "{t}The ", "answer"])
+def test_the_short_way_tells_the_same_answer(thinking: ThinkSettings, texts: list[str]) -> None:
+    """Whatever stood in the events that were learned from: whole blocks, ends and beginnings of some."""
+    settings = AnswerSettings(think=thinking)
+    stream = [ROLE, *[delta(content=text) for text in texts], STOP, DONE]
+    slow = Client(rewriter(settings))
+    for data in stream:
+        slow.read(data)
+    assert Client(rewriter(settings)).read_all(stream).given == slow.given
