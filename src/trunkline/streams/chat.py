@@ -41,7 +41,7 @@ class ChatInspector(StreamInspector):
 
     __slots__ = (
         "_condition", "_learned", "_lessons", "_marks", "_not_plain", "_of", "_open", "_paid", "_read", "_repeated",
-        "_rewriter", "_seen", "_tail", "frame", "keep", "keep_odd",
+        "_rewriter", "_seen", "_tail", "frame", "keep", "keep_odd", "keep_told",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -61,9 +61,11 @@ class ChatInspector(StreamInspector):
         self.frame: tuple[bytes, bytes] | None = None
         """What stands around the text of a content event, behind it with the CRLF of a chunk; None: decode the next."""
         self.keep: Callable[[bytes], object] | None = None
-        """Is given the text of each event that has nothing else."""
+        """Is given the text of each event that has nothing else and goes on as it is."""
         self.keep_odd: Callable[[bytes], object] | None = None
-        """Where there is a `keep`: is given the data of the others."""
+        """Where there is a `keep`: is given the data of the others that go on as they are."""
+        self.keep_told: Callable[[bytes], object] | None = None
+        """Likewise: is given what goes on in place of the rest, which may be several events."""
 
     def repeats(self, data: bytes) -> bool:
         """Whether `data`, read at the boundary of a chunk, is one chunk with one event that says nothing new.
@@ -88,7 +90,7 @@ class ChatInspector(StreamInspector):
             and (data.isascii() or is_utf8(data))
         ):
             self._repeated += end - begin
-            if self.keep is not None:
+            if self.keep is not None and self.way is None:
                 self.keep(data[begin:end])
             return True
         return False
@@ -204,18 +206,19 @@ class ChatInspector(StreamInspector):
             elif choice.text:
                 self.content = True
                 self._read += _size(choice.text)
-        if self.keep_odd is not None:
-            self._keep(choices, payload)
         rewriter = self._rewriter
-        if rewriter is None:
-            return raw
-        if learns is None:
-            return rewriter.chunk(chunk, payload, raw)
+        if rewriter is None or learns is None:
+            out = raw if rewriter is None else rewriter.chunk(chunk, payload, raw)
+            if self.keep_odd is not None:
+                self._keep(choices, payload, raw, out)
+            return out
         assert choices is not None
         index = choices[0].index or 0
         condition = rewriter.condition(index)
         marks = rewriter.marks(index) if condition else ""
         out = rewriter.chunk(chunk, payload, raw)
+        if self.keep_odd is not None:
+            self._keep(choices, payload, raw, out)
         # What becomes of a text with tags in it says nothing of others, whatever condition it leads to.
         text, not_plain = learns.encode(), _not_plain(marks)
         if condition and not_plain(text) is None and self._learn(raw, out, text, chunk):
@@ -235,9 +238,13 @@ class ChatInspector(StreamInspector):
         if self.keep_odd is not None:
             self.keep_odd(beginning)
 
-    def _keep(self, choices: list[Choice] | None, payload: bytes) -> None:
+    def _keep(self, choices: list[Choice] | None, payload: bytes, raw: bytes, out: bytes) -> None:
         assert self.keep is not None
         assert self.keep_odd is not None
+        if out is not raw:
+            if out and self.keep_told is not None:
+                self.keep_told(out)
+            return
         if choices is not None and len(choices) == 1:
             choice = choices[0]
             delta = choice.delta
