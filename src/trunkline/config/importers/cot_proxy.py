@@ -1,7 +1,7 @@
 """cot_proxy's settings -> a configuration of ours.
 
-Owns the three forms that they come in: a file of variables (`.env`, `export` lines), a Docker Compose file, and the
-YAML file with variants of a fork (cot_variants.py). Groups of LLM_PARAMS become public models before one for all
+Owns the three forms that they come in: a file of variables (dotenv.py), a Docker Compose file, and the YAML file with
+variants of a fork (cot_variants.py). Groups of LLM_PARAMS become public models before one for all
 other names, `"*"`.
 """
 
@@ -12,13 +12,13 @@ from typing import Any, cast
 import msgspec
 
 from trunkline.config.importers import cot_variants
+from trunkline.config.importers.dotenv import read_variables
 from trunkline.config.importers.draft import Empty, Leaf, Tree
 from trunkline.config.importers.references import References, literal
 from trunkline.config.importers.source import Keys, Source
 from trunkline.config.importers.stanza import root_of
 from trunkline.config.levels import Group
 from trunkline.config.llm_params import parse_groups
-from trunkline.config.parse import read_file
 from trunkline.config.tree import Entry, Mapping, Node, Scalar
 from trunkline.errors import ConfigError
 
@@ -29,20 +29,16 @@ _DEFAULT_TIMEOUT = 120
 PORT = 5000
 """Where cot_proxy listens."""
 
-_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
-_BLANK = re.compile(r"\s*(#.*)?")
-_QUOTED = re.compile(r"([\"'])(.*)\1(?:\s+#.*)?")
-_COMMENT = re.compile(r"\s+#.*$")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _USUAL = ("<think>", "</think>")
 
 
 def convert(path: Path, references: References) -> Source:
     """Read the file and make the draft."""
-    assignments = _assignments(path)
-    if assignments is not None:
+    variables = read_variables(path)
+    if variables is not None:
         source = Source(references, references.compose)
-        _from_variables(source.open(assignments, ""))
+        _from_variables(source.open(variables, ""))
         return source
     node = root_of(path)
     assert isinstance(node, Mapping)
@@ -60,33 +56,6 @@ def convert(path: Path, references: References) -> Source:
         source = Source(references, literal)
         cot_variants.convert(source, node, backend_of)
     return source
-
-
-def _assignments(path: Path) -> Mapping | None:
-    """The variables of a file that has nothing else; None for any other file."""
-    items: dict[str, Entry] = {}
-    try:
-        lines = read_file(path).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        return None
-    for number, line in enumerate(lines, 1):
-        match = _ASSIGNMENT.fullmatch(line)
-        if match is None:
-            if _BLANK.fullmatch(line):
-                continue
-            return None
-        where = f"{path}:{number}:{match.start(1) + 1}"
-        value = _value(match[2].strip())
-        items[match[1]] = Entry(where=where, node=Scalar(text=value, where=where, plain=False))
-    return Mapping(items=items, where=f"{path}:1:1") if items else None
-
-
-def _value(text: str) -> str:
-    """A value without the quotes or the comment around it, as Docker Compose would have it."""
-    match = _QUOTED.fullmatch(text)
-    if match is None:
-        return _COMMENT.sub("", text)
-    return match[2].replace("$", "$$") if match[1] == "'" else match[2]
 
 
 def _from_compose(root: Keys) -> None:

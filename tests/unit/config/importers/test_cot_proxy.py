@@ -110,6 +110,16 @@ def test_quotes_and_comments_in_variables(tmp_path: Path) -> None:
     assert think.tags == [["<$$>", "</think>"]]
 
 
+def test_a_quoted_value_of_several_lines(tmp_path: Path) -> None:
+    text = 'TARGET_BASE_URL=http://h/\nLLM_PARAMS="model=a,top_k=1;\nmodel=b,top_k=2"\n'
+    made = Made(tmp_path, "cot_proxy", text, name=".env")
+    assert list(made.settings.models) == ["a", "b", "*"]
+    assert not any("left out" in note or "not carried" in note for note in made.notes)
+    with pytest.raises(ConfigError) as caught:
+        Made(tmp_path, "cot_proxy", text.removesuffix('"\n'), name=".env")
+    assert str(caught.value).endswith(".env:2:1: the value begins with a quote that is not closed")
+
+
 def test_variants_of_a_fork(tmp_path: Path) -> None:
     made = Made(tmp_path, "cot_proxy", COT_FORK)
     assert made.settings.backends[0].timeouts.total == 1250
