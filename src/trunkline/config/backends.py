@@ -94,7 +94,7 @@ class Assembler:
         filled = {name: values.pop(name) for name in DEFAULTS if name in values}
         if INVALID in (*level.values(), *filled.values()):
             return {}
-        defaults = level["defaults"] = dict[str, Raw](level.get("defaults", {}))
+        defaults: dict[str, Raw] = level.setdefault("defaults", {})
         for name, value in filled.items():
             if DEFAULTS[name] in defaults:
                 said.error(

@@ -23,6 +23,7 @@ from trunkline.config.scalars import Extra, bare, fields_of, out_of_range, read,
 from trunkline.config.tree import Entry, Mapping, Node, Scalar, Sequence, is_null
 from trunkline.config.values import json_of
 from trunkline.errors import ConfigError
+from trunkline.policy.secrecy import Params, names_secret
 
 
 class _Mark(Enum):
@@ -35,7 +36,6 @@ ABSENT: Final = _Mark.ABSENT
 
 _encode = msgspec.json.Encoder().encode
 _NOTHING = OutsideKeys({})
-_SECRET_WORDS = ("auth", "key", "token", "secret", "cookie", "pass", "cred", "sign")
 
 
 class Report(msgspec.Struct):
@@ -150,7 +150,12 @@ class Binder:
             return INVALID if INVALID in members.values() else msgspec.Raw(_encode(members))
         try:
             text = node.text if node.literal else expand(node.text, self._environ, self._base)
-            return msgspec.Raw(json_of(text, plain=node.plain))
+            value = msgspec.Raw(json_of(text, plain=node.plain))
+            # Numbers and truth values are none, however they are called.
+            secret = names_secret(path.rpartition(".")[2]) and bytes(value)[:1] == b'"' and text
+            if secret and not node.literal and is_literal(node.text):
+                self._report.literal_secrets.append(f"{node.where}: {path}")
+            return value
         except (ConfigError, ValueError) as error:
             self._report.error(node.where, f"{path}: {error}")
             return INVALID
@@ -177,10 +182,14 @@ class Binder:
         values: dict[str, Any] = {}
         for key, entry in node.items.items():
             # No header's value is shown, but `X-Team: a` is no reason to warn.
-            warns = extra.literal_warns and any(word in key.lower() for word in _SECRET_WORDS)
+            warns = extra.literal_warns and names_secret(key)
             item_extra = Extra(secret=extra.secret, literal_warns=warns)
             values[key] = self._item(entry.node, value_type, item_extra, _join(path, key))
-        return INVALID if INVALID in values.values() else values
+        if INVALID in values.values():
+            return INVALID
+        if not isinstance(value_type, inspect.RawType):
+            return values
+        return Params(values, frozenset(key for key, entry in node.items.items() if _refers(entry.node)))
 
     def _item(self, node: Node, type_: inspect.Type, extra: Extra, path: str) -> Any:
         """A member of a list or mapping: there is no default that an empty value could mean."""
@@ -241,6 +250,14 @@ def suggestion(key: str, known: Iterable[str]) -> str:
 def entry(node: Node, key: str) -> Entry | None:
     """A key of a mapping with its place."""
     return node.items.get(key) if isinstance(node, Mapping) else None
+
+
+def _refers(node: Node) -> bool:
+    """Whether a value, or part of it, comes from a variable or a file."""
+    if isinstance(node, Scalar):
+        return node.literal or has_reference(node.text)
+    inner = node.items if isinstance(node, Sequence) else [entry.node for entry in node.items.values()]
+    return any(map(_refers, inner))
 
 
 def _join(path: str, key: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import msgspec
 
+from trunkline.policy.secrecy import holds_secret, referenced
 from trunkline.policy.synonyms import Fields, names_in, others, without
 
 NULL = b"null"
@@ -30,13 +31,14 @@ _decode_object = msgspec.json.Decoder(Fields).decode
 class Overrides(msgspec.Struct, frozen=True, gc=False):
     """What is changed; of a level that is not merged, `fill` with null cancels what less specific ones fill in.
 
-    `append`: text for the last user message, "" none.
+    `append`: text for the last user message, "" none. `hidden`: names of fields whose values are not told.
     """
 
     force: dict[str, msgspec.Raw] = {}
     remove: frozenset[str] = frozenset()
     fill: dict[str, msgspec.Raw] = {}
     append: str = ""
+    hidden: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.force or self.remove or self.fill or self.append)
@@ -50,11 +52,11 @@ class Overrides(msgspec.Struct, frozen=True, gc=False):
         for name, value in self.force.items():
             if name not in fields or bytes(fields[name]) != bytes(value):
                 changes[name] = value
-                notes.append(f"`{name}` set to {_shown(value)}")
+                notes.append(f"`{name}` set to {self._told(name, value)}")
         for name, value in (without(self.fill, others(names_in(fields))) if self.fill else {}).items():
             if name not in fields:
                 changes[name] = value
-                notes.append(f"`{name}` set to {_shown(value)}, because it was left out")
+                notes.append(f"`{name}` set to {self._told(name, value)}, because it was left out")
         free = {name: value for name, value in fields.items() if name not in self.force}
         notes += [f"removed `{name}`" for name in names_in(free) if name in gone]
         if self.append:
@@ -63,6 +65,10 @@ class Overrides(msgspec.Struct, frozen=True, gc=False):
                 changes["messages"] = messages
                 notes.append("text added to the last user message")
         return (kept | changes, tuple(notes)) if notes else (fields, ())
+
+    def _told(self, name: str, value: msgspec.Raw) -> str:
+        hidden = name in self.hidden or holds_secret(name, value)
+        return "a value that is not shown" if hidden else _shown(value)
 
     def _gone(self) -> frozenset[str]:
         """What no request has after this: what is removed, and other names for that and for what is set."""
@@ -77,6 +83,7 @@ def written(params: Fields, defaults: Fields, append: str = "") -> Overrides:
         frozenset(name for name, value in params.items() if bytes(value) == NULL),
         defaults,
         append,
+        referenced(params) | referenced(defaults),
     )
 
 
@@ -86,12 +93,14 @@ def laid(levels: Iterable[Overrides]) -> Overrides:
     remove = frozenset[str]()
     fill: Fields = {}
     append = ""
+    hidden = frozenset[str]()
     for level in levels:
         force = without(force, level.remove | others({*names_in(level.force), *level.remove})) | level.force
         remove = (remove | level.remove) - level.force.keys()
         fill = without(fill, others(names_in(level.fill))) | level.fill
         append = level.append or append
-    return Overrides(force, remove, fill, append)
+        hidden |= level.hidden
+    return Overrides(force, remove, fill, append, hidden)
 
 
 def merge(levels: Iterable[Overrides]) -> Overrides:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.gateway.explaining import send
 from tests.contract.gateway.harness import World, on_both_loops, post, running
 from tests.contract.gateway.test_overrides import CHAT, SAY, written
 
@@ -68,3 +69,17 @@ async def test_what_a_client_says_under_another_name_is_not_filled_in(tmp_path: 
     async with running(made=written(tmp_path, text)) as world:
         found = await fields(world, options={"num_ctx": 1}, reasoning_effort="none")
         assert found == {"options": {"num_ctx": 1}, "think": False, "stream": False}
+
+
+@on_both_loops
+async def test_explain_tells_no_secrets(tmp_path: Path) -> None:
+    text = BACKEND + "params: {api_key: sk-1, headers: {authorization: sk-2}, user: '${WHO}', n: 1}}]\n"
+    async with running(made=written(tmp_path, text, {"WHO": "sk-3"})) as world:
+        body = {"model": "sim-small", "messages": SAY}
+        would = await send(world.gateway.admin.port, post("/explain", body))
+        assert (await world.ask(post(CHAT, body))).status == 200
+        await world.quiet()
+        for notes in would.json["first"]["changes"], list(world.record.attempts[-1].notes):
+            assert [note for note in notes if "sk-" in note] == []
+            hidden = [f"`{name}` set to a value that is not shown" for name in ("api_key", "headers", "user")]
+            assert notes == [*hidden, "`n` set to 1"]

@@ -9,6 +9,7 @@ from trunkline.config.levels import Level, Levels
 from trunkline.config.load import load
 from trunkline.config.model import Loaded
 from trunkline.errors import ConfigError
+from trunkline.policy.keys import key_of
 from trunkline.policy.overrides import Overrides
 from trunkline.streams.think import ThinkSettings
 
@@ -66,6 +67,7 @@ def test_a_backend_s_values_keep_their_types_and_digits(tmp_path: Path) -> None:
         ),
         frozenset(("top_k",)),
         raw(n="null", temperature="0.5"),
+        hidden=frozenset(("user", "limit", "quoted")),
     )
 
 
@@ -111,7 +113,9 @@ def test_a_word_means_the_mode(tmp_path: Path) -> None:
     assert level.think == ThinkSettings(mode="strip")
     environ = {"TRUNKLINE__BACKENDS__0__THINK": "{mode: keep}", "TRUNKLINE__BACKENDS__0__PARAMS__X": "[1, a]"}
     level = levels(tmp_path, BACKEND, environ).backends["a"]
-    assert level == Level(think=ThinkSettings(mode="keep"), overrides=Overrides(raw(x='[1,"a"]')))
+    assert level == Level(
+        think=ThinkSettings(mode="keep"), overrides=Overrides(raw(x='[1,"a"]'), hidden=frozenset({"x"}))
+    )
 
 
 def test_tags_of_the_environment_hold_where_none_are_written(tmp_path: Path) -> None:
@@ -294,3 +298,30 @@ def test_rules_may_use_variants_and_names_that_stand_for_models(tmp_path: Path) 
     assert errors(tmp_path, text.replace("fast", "m@high"))[0].startswith(
         "3:70: rules[1].use: no model is called"
     )
+
+
+def test_what_comes_from_a_variable_is_hidden_at_any_depth_and_at_every_level(tmp_path: Path) -> None:
+    text = """\
+backends: [{name: a, url: "http://h", params: {a: "x${S}", b: 1, c: {d: [{e: "${S}"}, 1]}}, defaults: {f: "${S}"}}]
+variants: {v: {params: {g: "${S}", "${S}": 1}}}
+keys: [{name: k, key: "${S}", params: {h: "${S}", i: 1}}]
+"""
+    settings = loaded(tmp_path, text, {"S": "secret"}).settings
+    assert settings.shaping.backends["a"].overrides.hidden == {"a", "c", "f"}
+    assert settings.shaping.variants["v"].level.overrides.hidden == {"g"}
+    overrides = key_of(settings.keys[0]).overrides
+    assert overrides is not None
+    assert overrides.hidden == {"h"}
+
+
+def test_secrets_that_are_written_down_are_told_of(tmp_path: Path) -> None:
+    text = BACKEND + (
+        "    params: {api_key: sk-x, headers: {Authorization: [Bearer x], x-a: b}, max_tokens: '5', token: 5}\n"
+        "    defaults: {api_key: '${KEY}', secret: '${KEY:-written}'}\n"
+    )
+    places = [place.rpartition(": ")[2] for place in loaded(tmp_path, text, {"KEY": "x"}).literal_secrets]
+    assert places == [
+        "backends[0].params.api_key",
+        "backends[0].params.headers.Authorization[0]",
+        "backends[0].defaults.secret",
+    ]

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.policy.overrides import Overrides, laid, merge, written
+from trunkline.policy.secrecy import Params
 
 Fields = dict[str, msgspec.Raw]
 _decode = msgspec.json.Decoder(Fields).decode
@@ -77,6 +78,19 @@ def test_values_in_notes_are_short_and_on_one_line() -> None:
         '`a` set to "' + "x" * 39 + "...",
         '`b` set to "\\u2028"',
         '`c` set to "é"',
+    )
+
+
+def test_secrets_are_not_told() -> None:
+    params = Params(raw(api_key='"s1"', headers='{"authorization":"s2"}', user='"s3"'), frozenset(["user"]))
+    overrides = merge([written(params, Params(raw(a='"s4"'), frozenset("a"))), written({}, raw(b="5"))])
+    _, notes = applied(overrides, "{}")
+    assert notes == (
+        "`api_key` set to a value that is not shown",
+        "`headers` set to a value that is not shown",
+        "`user` set to a value that is not shown",
+        "`a` set to a value that is not shown, because it was left out",
+        "`b` set to 5, because it was left out",
     )
 
 
