@@ -158,7 +158,10 @@ class ChatInspector(StreamInspector):
         except (msgspec.ValidationError, UnicodeError, RecursionError):
             if self.keep_odd is not None:
                 self.keep_odd(payload)
-            return raw if self._odd_shape(payload) else b""
+            if not self._odd_shape(payload):
+                return b""
+            self._passes()
+            return raw
         except msgspec.DecodeError:
             self.malformed += 1
             return b""
@@ -237,6 +240,12 @@ class ChatInspector(StreamInspector):
     def _oversize(self, beginning: bytes) -> None:
         if self.keep_odd is not None:
             self.keep_odd(beginning)
+        self._passes()
+
+    def _passes(self) -> None:
+        """The client gets what the rewriter is not told of."""
+        if self._rewriter is not None and self.content:
+            self._rewriter.content = True
 
     def _keep(self, choices: list[Choice] | None, payload: bytes, raw: bytes, out: bytes) -> None:
         assert self.keep is not None

@@ -49,6 +49,7 @@ _REPEATED = frozenset(
 _COUNTS = frozenset(("usage", "timings"))
 
 _encode = msgspec.json.Encoder().encode
+_decode_shown = msgspec.json.Decoder(list[Choice] | None).decode
 
 
 class _ChoiceState:
@@ -104,6 +105,8 @@ class Rewriter:
         self._turns = 0  # of the news
         self._ended = False
         self.estimate: Callable[[], bytes] | None = None
+        self.content = False
+        """Whether something that a client sees is in what was given out so far (DESIGN section 3)."""
 
     def __repr__(self) -> str:
         return f"<Rewriter of {self._object}, {len(self._states)} choices>"
@@ -136,14 +139,18 @@ class Rewriter:
         return b"".join([self._event(raw) for raw in self._splitter.feed(data)])
 
     def _event(self, raw: bytes) -> bytes:
-        event = None if type(raw) is Fragment else parse_event(raw)
-        if event is None:
+        if type(raw) is Fragment:
+            self.content = True  # as far as anybody can tell
             return bytes(raw)
+        event = parse_event(raw)
+        if event is None:
+            return raw
         if event.data == _DONE:
             return self.done(raw)
         try:
             return self.chunk(decode_chunk(event.data), event.data, raw)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
+            self.content = True
             return raw
 
     def chunk(self, chunk: Chunk, payload: bytes, raw: bytes) -> bytes:
@@ -171,7 +178,11 @@ class Rewriter:
             if edit is not None:
                 edits[at] = edit
                 same = same and not edit.delta and not edit.choice
-        return raw if same else self._rendered(payload, edits)
+        if not same:
+            return self._rendered(payload, edits)
+        if not self.content:
+            self.content = _shown(choices)
+        return raw
 
     def done(self, raw: bytes = _LAST) -> bytes:
         """The end of an answer that is whole; `raw`: the upstream's `[DONE]`."""
@@ -287,6 +298,8 @@ class Rewriter:
         """A chunk as one of this answer."""
         fields.update(self._identity)
         fields["object"] = raw_of(self._object)
+        if not self.content:
+            self.content = _shown(_decode_shown(fields.get("choices", NULL)))
         return sse.encode(_encode(fields))
 
     # usage
@@ -349,3 +362,11 @@ class Rewriter:
             placed = {"delta": said} if self._chat else {"text": said.pop("content", ""), **said}
             choices.append({"index": index, **placed, "finish_reason": finish})
         return self._told({"choices": raw_of(choices)}) if choices else b""
+
+
+def _shown(choices: list[Choice] | None) -> bool:
+    """Whether a client sees anything of the choices of a chunk."""
+    for choice in choices or ():
+        if choice.finish_reason or choice.text or (choice.delta is not None and choice.delta.has_content()):
+            return True
+    return False
