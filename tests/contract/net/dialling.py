@@ -13,6 +13,7 @@ import pytest
 import trustme
 import uvloop
 
+from tests.contract.simulator.raw import abort_all
 from trunkline.errors import Fault, Kind
 from trunkline.net.connector import Connector
 from trunkline.net.dns import AddressInfo, ConnectFailed, Resolver
@@ -54,11 +55,13 @@ class Server(asyncio.Protocol):
         self.made = 0
         self.gone = asyncio.Event()
         self.names: list[str | None] = []
+        self.transports: list[asyncio.Transport] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.made += 1
         # uvloop's transports do not derive from asyncio's.
-        cast("asyncio.Transport", transport).write(b"hello")
+        self.transports.append(cast("asyncio.Transport", transport))
+        self.transports[-1].write(b"hello")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone.set()
@@ -79,6 +82,8 @@ async def listening(
         yield behaviour, server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        # Behind a proxy it may not know yet that its client has left.
+        await abort_all(behaviour.transports)
         await server.wait_closed()
 
 

@@ -8,7 +8,7 @@ import contextlib
 import functools
 import inspect
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -27,6 +27,14 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 
 # The connections of the test that runs.
 _OPENED: "ContextVar[list[Wire] | None]" = ContextVar("opened", default=None)
+
+
+async def abort_all(transports: Iterable[asyncio.WriteTransport]) -> None:
+    """Close connections before their loop is: what is left open is complained of in whichever test it is collected."""
+    for transport in transports:
+        with contextlib.suppress(AttributeError):  # of asyncio's TLS, where it is closed already
+            transport.abort()
+    await asyncio.sleep(0)  # transports close in the next round
 
 
 def on_both_loops(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
@@ -50,11 +58,7 @@ def on_both_loops(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
                     async with await start(seed=7) as sim:
                         await test(sim, **arguments)
             finally:
-                # What a failed test leaves open is complained of in whichever test it is collected.
-                for wire in opened:
-                    with contextlib.suppress(AttributeError):  # of asyncio's TLS, where it is closed already
-                        wire.writer.transport.abort()
-                await asyncio.sleep(0)  # transports close in the next round
+                await abort_all(wire.writer.transport for wire in opened)
 
         with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
             runner.run(scenario())
