@@ -6,9 +6,13 @@ Does not own keys and their globs (keys.py).
 
 from collections.abc import Callable, Container
 
+import msgspec
+
 from trunkline.errors import INVALID_REQUEST, MODEL_NOT_ALLOWED, Fault
 from trunkline.policy.keys import Key
 from trunkline.wire.call import ParsedBody
+
+_AT = "@"
 
 
 def pin_fault(key: Key, pin: str, backends: Container[str]) -> Fault | None:
@@ -24,13 +28,24 @@ def pin_fault(key: Key, pin: str, backends: Container[str]) -> Fault | None:
     return None
 
 
+def may_use(key: Key, model: str, base: str) -> bool:
+    """Whether a key may use a model; who may use one, `base`, may use its variants, `base@low`.
+
+    A glob that names no variant is for models alone: `*-mini` is not meant to let everybody's `@as-mini` in.
+    """
+    if model == base or key.allows(base):
+        return key.allows(base)
+    named = tuple(glob for glob in key.models or () if _AT in glob)
+    return msgspec.structs.replace(key, models=named).allows(model)
+
+
 def body_fault(
     key: Key, parsed: ParsedBody, path_model: str, base: Callable[[str], str] = lambda name: name
 ) -> Fault | None:
     """Why a key may not send this; only those that are limited to some models may not send everything.
 
     `path_model`: the one that the path names (Azure's deployments), "" for none: it may be what the backend obeys.
-    `base`: a name without its variants; whoever may use a model may use these too.
+    `base`: a name without its variants.
     """
     if key.models is None:
         return None
@@ -38,7 +53,7 @@ def body_fault(
         message = f"the key `{key.name}` may not send lists of models (`models`, `fallbacks`)"
         return Fault(MODEL_NOT_ALLOWED, message, param="models")
     for model in filter(None, (path_model, parsed.model)):
-        if not (key.allows(model) or key.allows(base(model))):
+        if not may_use(key, model, base(model)):
             message = f"the key `{key.name}` may not use the model `{model[:100]}`"
             return Fault(MODEL_NOT_ALLOWED, message, param="model")
     if parsed.model:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.contract.gateway.explaining import send
-from tests.contract.gateway.harness import World, on_both_loops, post, running
+from tests.contract.gateway.harness import World, get, on_both_loops, post, running
 from tests.contract.gateway.test_overrides import CHAT, SAY, written
 
 BACKEND = "backends: [{name: a, url: '${A}', models: ['*'], api_key: x, "
@@ -83,3 +83,18 @@ async def test_explain_tells_no_secrets(tmp_path: Path) -> None:
             assert [note for note in notes if "sk-" in note] == []
             hidden = [f"`{name}` set to a value that is not shown" for name in ("api_key", "headers", "user")]
             assert notes == [*hidden, "`n` set to 1"]
+
+
+@on_both_loops
+async def test_globs_of_keys_do_not_match_names_of_variants(tmp_path: Path) -> None:
+    text = (
+        "backends: [{name: a, url: '${A}', models: [secret, o4-mini]}]\nvariants: {as-mini: {}}\n"
+        "keys: [{name: k, key: kkk, models: ['*-mini']}]\n"
+    )
+    headers = "authorization: Bearer kkk\r\n"
+    async with running(made=written(tmp_path, text)) as world:
+        for model, status in (("o4-mini", 200), ("o4-mini@as-mini", 200), ("secret@as-mini", 403)):
+            reply = await world.ask(post(CHAT, {"model": model, "messages": SAY}, headers=headers))
+            assert (model, reply.status) == (model, status)
+        listed = (await world.ask(get("/v1/models", headers=headers))).json["data"]
+        assert [entry["id"] for entry in listed] == ["o4-mini", "o4-mini@as-mini"]

@@ -4,7 +4,7 @@ import pytest
 
 from trunkline.errors import Fault
 from trunkline.policy.keys import ANONYMOUS, Key
-from trunkline.policy.permission import body_fault, pin_fault
+from trunkline.policy.permission import body_fault, may_use, pin_fault
 from trunkline.wire.call import ParsedBody
 
 LIMITED = Key("small", ("good", "fine-*"))
@@ -66,3 +66,25 @@ def test_who_may_use_a_model_may_use_its_variants() -> None:
     assert fault(("chat@low",), "chat@low") is None
     assert fault(("chat@low",), "chat") is not None
     assert fault(("chat",), "chat@high") is not None
+
+
+@pytest.mark.parametrize(
+    ("globs", "model", "base", "may"),
+    [
+        (("*-mini",), "secret@as-mini", "secret", False),
+        (("*-mini",), "o4-mini@low", "o4-mini", True),
+        (("*-mini",), "o4-mini@low", "o4-mini@low", False),
+        (("*",), "secret@low", "secret", True),
+        (("chat@*",), "chat@low", "chat", True),
+        (("chat@*",), "chat", "chat", False),
+        (("*@low",), "secret@low", "secret", True),
+        (("*@low",), "secret@high", "secret", False),
+        (("claude@2024",), "claude@2024@low", "claude@2024", True),
+        (None, "secret@low", "secret", True),
+        ((), "secret@low", "secret", False),
+    ],
+)
+def test_globs_without_a_variant_are_for_models(
+    globs: tuple[str, ...] | None, model: str, base: str, may: bool
+) -> None:
+    assert may_use(Key("k", globs), model, base) is may

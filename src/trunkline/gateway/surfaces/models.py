@@ -22,6 +22,7 @@ from trunkline.gateway.surfaces.local import JSON, LocalRequest, Reply
 from trunkline.gateway.surfaces.openai import Route
 from trunkline.net.http1_server import ServerConnection
 from trunkline.policy.keys import Key
+from trunkline.policy.permission import may_use
 from trunkline.routing.plan import unknown_model
 from trunkline.wire.error_body import Dialect, render
 from trunkline.wire.head import RequestHead
@@ -61,10 +62,8 @@ class ModelList:
     async def _answer(self, route: Route, key: Key, dialect: Dialect, request_id: str) -> Reply:
         discovery = self._runtime.discovery
         await discovery.settled(FIRST_LISTS)
-        base = self._runtime.choices.names.base  # whoever may use a model may use its variants
-        entries = [
-            entry for entry in self._entries() if key.allows(entry["id"]) or key.allows(base(entry["id"]))
-        ]
+        base = self._runtime.choices.names.base
+        entries = [entry for entry in self._entries() if may_use(key, entry["id"], base(entry["id"]))]
         if route.model:
             found = _one(entries, route.model, dialect)
         elif dialect == "anthropic":
