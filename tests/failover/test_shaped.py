@@ -10,11 +10,18 @@ import pytest
 
 from tests.failover.caller import Told
 from tests.failover.harness import World, on_both_loops, on_one_loop, running
-from tests.failover.script import CUT, SSE, Script, reply, say, stream
+from tests.failover.script import CUT, SSE, Script, reply, say, stream, whole
+from trunkline.streams.fold import Folder
 
 THOUGHTFUL = ["<thi", "nk>Hm, 2 ", "and 2.</th", "ink>", "It is", " 4", "."]
 THOUGHTS = "Hm, 2 and 2."
 MODELS = "models: {{primary: {{targets: [{}]{}}}}}\n"
+
+
+def chunk_of(value: dict[str, Any]) -> bytes:
+    """An event as a chunk of a body."""
+    event = b"data: %b\n\n" % json.dumps(value).encode()
+    return b"%x\r\n%b\r\n" % (len(event), event)
 
 
 def events(told: Told) -> list[dict[str, Any]]:
@@ -77,7 +84,9 @@ async def test_thoughts_fare_the_same_however_they_come(
 async def test_a_stream_is_gone_on_with_in_the_middle_of_a_thought(tmp_path: Path, mode: str) -> None:
     """What the second answer repeats is compared as the models said it, not as the client got it."""
     first, second = Script(stream(THOUGHTFUL[:3], CUT)), Script(stream(THOUGHTFUL))
-    async with before(tmp_path, first, second, settings=f"think: {mode}") as world:
+    async with before(
+        tmp_path, first, second, settings=f"think: {mode}", backend=", max_retries: 0"
+    ) as world:
         told = await world.call()
         await world.quiet()
         assert [attempt.backend for attempt in world.record.attempts] == ["a", "b"]
@@ -129,10 +138,132 @@ async def test_a_stream_that_stalls_while_it_is_gathered_fails_over(tmp_path: Pa
 async def test_comments_break_the_silence_of_thoughts_that_are_cut_out(tmp_path: Path) -> None:
     steps = [SSE, *say(["<think>"]), *[step for _ in range(8) for step in (*say(["Hm. "]), 0.1)]]
     script = Script([*steps, *stream(["</think>", "4"])[1:]])
-    more = "server: {sse_keep_alive: 0.2}"
+    more = "server: {hold_head: 0.2, sse_keep_alive: 0.2}"
     async with before(tmp_path, script, settings="think: strip", more=more) as world:
         told = await world.call()
         await world.quiet()
         assert world.record.bytes_out < world.record.attempts[0].bytes_in
     assert (told.outcome, told.done, text_of(told)[0]) == ("success", True, "4")
     assert told.comments >= 2
+
+
+@pytest.mark.parametrize("cut_at", [3, 5])
+@on_both_loops
+async def test_thoughts_that_nobody_sees_need_not_agree(tmp_path: Path, cut_at: int) -> None:
+    """Before an answer was shown another target is asked, afterwards what was shown is compared."""
+    first = Script(stream(THOUGHTFUL[:cut_at], CUT))
+    second = Script(stream(["<think>Quite another thought.</think>It", " is 4", "."]))
+    async with before(tmp_path, first, second, settings="think: strip", backend=", max_retries: 0") as world:
+        told = await world.call()
+        await world.quiet()
+        assert [attempt.backend for attempt in world.record.attempts] == ["a", "b"]
+        assert set(told.ids) == {"x"}
+    assert (told.outcome, told.done, text_of(told)) == ("success", True, ("It is 4.", ""))
+
+
+@on_both_loops
+async def test_a_second_answer_is_as_its_own_backend_has_it(tmp_path: Path) -> None:
+    first, second = Script(stream(["It is"], CUT)), Script(stream(["It is", "<think>Hm.</think>", " 4."]))
+    async with first.url() as a, second.url() as b:
+        backends = {"a": f"url: {a}", "b": f"url: {b}, think: strip"}
+        models = MODELS.format("{backend: a, model: m}, {backend: b, model: m}", "")
+        async with running(tmp_path, models, backends=backends) as world:
+            told = await world.call()
+            await world.quiet()
+    assert (told.outcome, told.done, text_of(told)[0]) == ("success", True, "It is 4.")
+
+
+@on_one_loop
+async def test_a_model_that_thinks_is_not_taken_for_one_that_does_not_begin(tmp_path: Path) -> None:
+    """Its thoughts are cut out, so nothing is sent; but it works."""
+    thinks = [SSE, *say(["<think>"]), *[step for _ in range(8) for step in (*say(["Hm. "]), 0.1)]]
+    first, second = Script([*thinks, *stream(["</think>", "4"])[1:]]), Script(stream(["5"]))
+    backend = ", timeouts: {first_token: 0.2}"
+    async with before(tmp_path, first, second, settings="think: strip", backend=backend) as world:
+        told = await world.call()
+        await world.quiet()
+    assert (told.outcome, text_of(told), len(second.asked)) == ("success", ("4", ""), 0)
+
+
+@on_both_loops
+async def test_a_body_that_is_told_as_a_stream_is_mended_like_one(tmp_path: Path) -> None:
+    bare = whole(200, {"choices": [{"message": {"content": "<think>Hm.</think>"}}]})
+    async with before(tmp_path, Script([bare]), settings="think: strip, params: {stream: false}") as world:
+        told = await world.call()
+        await world.quiet()
+    assert (told.outcome, told.done, told.finish, text_of(told)) == ("success", True, "stop", ("", ""))
+    assert told.headers["x-trunkline-note"] == "only-thoughts"
+    chunks = events(told)
+    assert {(chunk["id"], chunk["model"], chunk["object"]) for chunk in chunks} == {
+        (chunks[0]["id"], "primary", "chat.completion.chunk")
+    }
+    assert chunks[-1]["usage"]["estimated"] is True
+
+
+@on_both_loops
+async def test_what_llama_cpp_timed_is_the_usage_where_there_is_no_other(tmp_path: Path) -> None:
+    last: dict[str, Any] = {
+        "id": "x",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": [],
+    }
+    last |= {"timings": {"prompt_n": 30, "predicted_n": 40, "cache_n": 2}}
+    steps = stream(["It is 4."])
+    timed = [*steps[:-1], chunk_of(last), steps[-1]]
+    async with before(tmp_path, Script(timed), settings="params: {temperature: 0}") as world:
+        told = await world.call()
+        folded = await world.call(stream=False)
+        await world.quiet()
+        assert world.record.usage is not None
+        assert world.record.usage.source == "timings"
+    for usage in (told.usage, json.loads(folded.body)["usage"]):
+        assert (usage["prompt_tokens"], usage["completion_tokens"], "estimated" in usage) == (32, 40, False)
+
+
+@pytest.mark.parametrize("name", ["text/plain", "application/octet-stream"])
+@pytest.mark.parametrize("streamed", [True, False])
+@on_both_loops
+async def test_events_under_another_name_are_events(tmp_path: Path, name: str, streamed: bool) -> None:
+    steps = stream(THOUGHTFUL)
+    steps[0] = SSE.replace(b"text/event-stream", name.encode())
+    async with before(tmp_path, Script(steps), settings="think: strip, params: {stream: true}") as world:
+        told = await world.call(stream=streamed)
+        await world.quiet()
+    assert (told.outcome, text_of(told)[0]) == ("success", "It is 4.")
+    wanted = "text/event-stream; charset=utf-8" if streamed else "application/json"
+    assert told.headers["content-type"] == wanted
+
+
+@on_both_loops
+async def test_a_part_that_cannot_be_worked_on_does_not_pass_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of the gateway itself: its client must not take the rest for the answer."""
+
+    def breaks(fold: Folder, events: bytes) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Folder, "feed", breaks)
+    alarms: list[str] = []
+    async with before(tmp_path, Script(stream(THOUGHTFUL)), settings="params: {stream: true}") as world:
+
+        def alarm(where: str, error: Exception) -> None:
+            alarms.append(f"{where}: {error}")
+
+        monkeypatch.setattr(world.gateway.runtime, "alarm", alarm)
+        told = await world.call(stream=False)
+        await world.quiet()
+    assert (told.outcome, told.status, alarms) == ("error", 500, ["exchange: 'a bug'"])
+
+
+@on_both_loops
+async def test_an_answer_too_long_to_be_told_as_a_stream_is_an_error(tmp_path: Path) -> None:
+    body = json.dumps({"choices": [{"message": {"content": "<think>x</think>" + "y" * (9 << 20)}}]}).encode()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    steps = [head, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)]
+    async with before(tmp_path, Script(steps), settings="think: strip, params: {stream: false}") as world:
+        told = await world.call()
+        await world.quiet()
+    assert (told.outcome, told.status) == ("error", 502)

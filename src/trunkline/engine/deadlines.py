@@ -56,7 +56,7 @@ def due(
             return Fault(IDLE_TIMEOUT, f"the upstream sent no event for {MOST_PATIENCE * idle:g} s")
     if committed:
         return Due.NOTHING
-    if relay is not None and now >= first_token_at:
+    if relay is not None and now >= first_token_at and not begun:
         sent_at = relay.sent_at
         limit = first_token_at - sent_at
         alive = relay.last_at > sent_at and now - relay.last_at < limit

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from trunkline.engine.answer_head import answer_block
 from trunkline.engine.deadlines import NEVER
+from trunkline.engine.recording import completion_size
 from trunkline.engine.relay import Relay
 from trunkline.engine.splicing import Splicing, could_splice
 from trunkline.engine.succession import Succession
@@ -77,9 +78,10 @@ class Delivery(Succession):
         return AS_IT_IS if orders is None or orders.answer is None else orders.answer
 
     def rewriter(self, *, folds: bool) -> Rewriter | None:
-        """What a stream goes through on its way to the client: one for all streams that an answer is joined of."""
+        """What a stream goes through on its way to the client, as the operator wants the present backend's answers."""
         call = self.call
-        if call.surface in OBJECTS and not (self.committed and self._rewriter is not None):
+        self._rewriter = None
+        if call.surface in OBJECTS:
             self._rewriter = Rewriter(
                 call.surface,
                 self.answer,
@@ -88,14 +90,19 @@ class Delivery(Succession):
                 created=int(time.time()),
                 asked=call.model,
             )
-            if call.include_usage:
+            if call.include_usage or folds:
                 self._rewriter.estimate = self._estimated_usage
         return self._rewriter
 
     def _estimated_usage(self) -> bytes:
         """What a stream whose upstream never counted has used, about, for a client that wants to know."""
+        relay = self._relay
+        if relay is not None and (known := relay.usage(self.call.surface)) is not None:
+            return render_usage(known)
         rates, model = self._runtime.rates, self._target.model or self.call.model
-        said = 0 if self._relay is None else self._relay.text_bytes
+        said = (
+            0 if relay is None else completion_size(relay.text_bytes, relay.bytes_in, streamed=self.streams)
+        )
         prompt, completion = (
             rates.estimate(model, "prompt", self._body_size),
             rates.estimate(model, "completion", said),
@@ -136,6 +143,8 @@ class Delivery(Succession):
             assert relay.head is not None
             self._status = relay.status
             block = answer_block(self, relay.head, decoded=relay.decoded, retyped=relay.retyped)
+            if relay.only_thoughts:
+                block += _ONLY_THOUGHTS
             self._sink.head(relay.status, block, length)
         if not self._sink.writable:  # an earlier answer on the same connection has not been read yet
             relay.pause(True)

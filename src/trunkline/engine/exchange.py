@@ -134,7 +134,7 @@ class Exchange(Delivery):
             relay,
             started=self._started,
             committed=self.committed,
-            begun=self.committed or (relay is not None and relay.gathering),
+            begun=self.committed or (relay is not None and relay.begun),
             total_at=self._started + self._choice.total,
             first_token_at=self._first_token_at if self._replaceable(now) else NEVER,
             hold_at=self._hold_at,
@@ -198,7 +198,7 @@ class Exchange(Delivery):
 
     def _show_life(self, now: float) -> None:
         """Head commit without content: proxies in front of the gateway would give up."""
-        self._hold_at = now + self._runtime.settings.server.hold_head
+        self._hold_at = now + (self._alive_every or self._runtime.settings.server.hold_head)
         if not self._head_sent:
             self._head_sent = True
             self._head_at = now

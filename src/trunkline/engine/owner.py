@@ -35,7 +35,7 @@ class Owner(Protocol):
         ...
 
     def rewriter(self, *, folds: bool) -> Rewriter | None:
-        """What a stream goes through: of a call, not of an attempt, once content was sent. None: as it is.
+        """What the stream of an attempt goes through. None: as it is.
 
         `folds`: the client gets it as one body.
         """

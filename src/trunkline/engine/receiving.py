@@ -14,6 +14,7 @@ from trunkline.engine import answer_head
 from trunkline.engine.answer_head import Derived, derive
 from trunkline.engine.relay import (
     EVENTS,
+    EVENTS_TYPE,
     JSON_TYPE,
     MAX_ERROR,
     MAX_WHOLE,
@@ -34,6 +35,9 @@ from trunkline.wire.values import SSE_SURFACES, Call
 
 MAX_HELD_EVENTS = 1024 * 1024
 """Bytes of events without content that are held before the stream is committed all the same."""
+
+INFLATED_TURN = 256
+"""Bytes of a compressed answer that are worked on in one turn of the loop: a thousand times as many may be in them."""
 
 _BEGINNINGS = (b"data", b"event", b"id", b"retry", b":", b"\xef\xbb\xbf")
 """Of streams of events."""
@@ -91,8 +95,9 @@ class Receiving(Relay):
         elif self.splice is not None:
             self.fail(Fault(MALFORMED, NO_EVENTS))
             return
-        elif self._owner.events_asked and call.method == b"POST":
+        elif call.surface in SSE_SURFACES and self._owner.streams and call.method == b"POST":
             self._doubtful = True  # events under another name, perhaps
+            self.retyped = EVENTS_TYPE
             self._read_events(call)
         else:
             self._phase = RAW
@@ -100,6 +105,7 @@ class Receiving(Relay):
         if derived.coding is not None:
             try:
                 self._inflater = Inflater(derived.coding)
+                self.connection.turn = INFLATED_TURN
             except BadEncodingError as error:
                 self.fail(Fault(MALFORMED, f"the upstream's answer cannot be read: {error}"))
 
@@ -109,12 +115,18 @@ class Receiving(Relay):
         owner = self._owner
         folds = call.surface in SSE_SURFACES and call.method == b"POST" and not owner.events_asked
         self.rewriter = rewriter = owner.rewriter(folds=folds)
+        if rewriter is not None and isinstance(inspector, ChatInspector):
+            inspector.rewrite(rewriter, b"")
         if folds:
             self._fold = Folder(call.surface)
-            if rewriter is not None and isinstance(inspector, ChatInspector):
-                inspector.rewrite(rewriter, b"")
 
     def on_body(self, data: bytes) -> None:
+        try:
+            self._take(data)
+        except Exception as error:  # noqa: BLE001 # what went wrong with a part must not pass for an answer without it
+            self._owner.broke(error)
+
+    def _take(self, data: bytes) -> None:
         self.bytes_in += len(data)
         self.last_at = self.connection.clock.now
         if self._inflater is not None:
@@ -178,8 +190,6 @@ class Receiving(Relay):
         if owner.committed:
             if self.splice is not None:
                 out = self.splice.feed(out)
-                if self.rewriter is not None:
-                    out = self.rewriter.feed(out)
             if out:
                 owner.send(out)
             if inspector.fault is not None:
@@ -189,16 +199,17 @@ class Receiving(Relay):
             elif inspector.way is not self._way:
                 self._change_way(inspector.way)
             return
-        if self._fold is not None:
-            self._fold_in(self._fold, out)
-            return
         if self._doubtful:
             self._doubtful = False
             begun = data.lstrip()[:5]
             if not any(begun.startswith(one) or one.startswith(begun) for one in _BEGINNINGS):
                 self.fail(Fault(MALFORMED, NO_EVENTS))
                 return
-        if inspector.fault is not None and not inspector.content:
+        if self._fold is not None:
+            self._fold_in(self._fold, out)
+            return
+        shows = inspector.content if self.rewriter is None else self.rewriter.content
+        if inspector.fault is not None and not shows:
             self._broke_off(inspector.fault)
             return
         if out and not inspector.content and self._held_size + len(out) > MAX_HELD_EVENTS:
@@ -207,20 +218,28 @@ class Receiving(Relay):
         if out:
             self._held.append(out)
             self._held_size += len(out)
-        if inspector.content or self._held_size > MAX_HELD_EVENTS:
+        if shows or self._held_size > MAX_HELD_EVENTS:
             self._commit_events(inspector)
+        elif inspector.content and isinstance(inspector, ChatInspector):
+            self._skim(inspector)
+
+    def _skim(self, inspector: ChatInspector) -> None:
+        """Nothing is committed by thoughts that the client does not get: let them pass by undecoded all the same."""
+        if inspector.frame is None or inspector.way != () or self._inflater is not None:
+            self.connection.repeats = None
+        else:
+            self.connection.forward = self._withhold
+            self.connection.repeats = inspector.repeats
 
     def _commit_events(self, inspector: StreamInspector) -> None:
         self._owner.commit(self, None)
         if held := self._take_held():
             if self.transcript is not None:
                 self.transcript.events(held)
-            if self.rewriter is not None and isinstance(inspector, ChatInspector):
-                held = inspector.rewrite(self.rewriter, held)
-            if held:
-                self._owner.send(held)
+            self._owner.send(held)
         if self.transcript is not None and isinstance(inspector, ChatInspector):
             inspector.keep, inspector.keep_odd = self.transcript.keep, self.transcript.odd
+            inspector.keep_told = self.transcript.events
         self._open_short_way(inspector)
         if inspector.fault is not None:
             self._broke_off(inspector.fault)
@@ -251,9 +270,11 @@ class Receiving(Relay):
         """Let the connection forward what repeats the last event but for its text: framed for the client already."""
         forward = self._owner.framed()
         if forward is not None and self._inflater is None and isinstance(inspector, ChatInspector):
-            self._way = inspector.way
             self._forward = self.connection.forward = forward
             self.connection.repeats = inspector.repeats
+            if inspector.frame is None:
+                inspector.way = None  # what it says is of a frame that was given up
+            self._change_way(inspector.way)
 
     def _change_way(self, way: tuple[bytes, ...] | None) -> None:
         """From now on what comes the short way goes on differently."""
@@ -278,6 +299,8 @@ class Receiving(Relay):
             text = data[len(SIZE_LINES[size]) + skipped : size - left_out]
             out = b"%x\r\n%b%b%b" % (around + len(text), before, text, after)
             self.withheld += size - len(out)
+            if self.transcript is not None:
+                self.transcript.events(text.join(way))
             forward(out)
 
         self.connection.forward = translate
@@ -301,21 +324,21 @@ class Receiving(Relay):
         if fault is not None:
             owner.settled(self, fault)
             return
+        rest = b""
+        if rewriter is not None:
+            rest = rewriter.done()
+            self.only_thoughts = rewriter.only_thoughts
         if fold is not None:
-            if rewriter is not None:
-                fold.feed(rewriter.done())
-                self.only_thoughts = rewriter.only_thoughts
+            fold.feed(rest)
             self.retyped = JSON_TYPE
             owner.deliver(self, fold.result())
             return
+        if self.splice is not None:
+            rest = self.splice.feed(rest)
         if not owner.committed:
             owner.commit(self, None)
-            held = self._take_held()
-            if rewriter is not None and held:
-                held = rewriter.feed(held)
-            if held:
-                owner.send(held)
-        if rewriter is not None and (rest := rewriter.done()):
+            rest = self._take_held() + rest
+        if rest:
             owner.send(rest)
         owner.settled(self, None)
 

@@ -93,7 +93,7 @@ def usage_record(
         head_at,
         ended,
         bytes_in,
-        bytes_out + (relay.forwarded if relay is not None else 0),
+        bytes_out + (relay.passed if relay is not None else 0),
         call.led,
     )
 
@@ -130,18 +130,22 @@ def _estimated(one: AttemptRecord, record: UsageRecord, rates: TokenRates) -> At
         return one
     if one.fault and not one.text_bytes:
         return one  # it failed before there was anything to pay for; what there may be is `maybe_billed`
-    size = 0 if record.surface == "embeddings" else completion_size(one, streamed=record.streamed)
+    size = (
+        0
+        if record.surface == "embeddings"
+        else completion_size(one.text_bytes, one.bytes_in, streamed=record.streamed)
+    )
     model = one.model or record.model
     prompt = rates.estimate(model, "prompt", record.bytes_in)
     completion = rates.estimate(model, "completion", size)
     return structs.replace(one, usage=Usage(prompt, completion, source="estimated"))
 
 
-def completion_size(attempt: AttemptRecord, *, streamed: bool) -> int:
+def completion_size(text_bytes: int, bytes_in: int, *, streamed: bool) -> int:
     """About how many bytes of text an answer brought.
 
     Of one that is no stream only its length is known, and so it is of a stream that only calls tools.
     """
-    if attempt.text_bytes:
-        return attempt.text_bytes
-    return attempt.bytes_in // _EVENT if streamed else max(attempt.bytes_in - _ENVELOPE, 0)
+    if text_bytes:
+        return text_bytes
+    return bytes_in // _EVENT if streamed else max(bytes_in - _ENVELOPE, 0)

@@ -123,9 +123,9 @@ class Relay:
         return self._phase == EVENTS and self._inspector is not None and self._inspector.over
 
     @property
-    def gathering(self) -> bool:
-        """Whether a stream that has begun is gathered into one body."""
-        return self._fold is not None and self._inspector is not None and self._inspector.content
+    def begun(self) -> bool:
+        """Whether a stream has come to its content, be it for the client or not."""
+        return self._inspector is not None and self._inspector.content
 
     @property
     def is_event_stream(self) -> bool:
@@ -162,7 +162,7 @@ class Relay:
         """No other answer could go on with this one: keep nothing of it."""
         self.transcript = None
         if isinstance(self._inspector, ChatInspector):
-            self._inspector.keep = self._inspector.keep_odd = None
+            self._inspector.keep = self._inspector.keep_odd = self._inspector.keep_told = None
 
     def pause(self, paused: bool) -> None:
         """The client stopped, or began again, to read."""
@@ -217,21 +217,25 @@ class Relay:
             owner.settled(self, found)
             return
         self._usage = found
+        if unasked:
+            self._unfold(body)
+            return
         answer = owner.answer
         if answer is not AS_IT_IS and body:
             body, self.only_thoughts = rewrite_whole(body, owner.call.surface, answer)
-        if unasked:
-            self._unfold(body)
-        else:
-            owner.deliver(self, body)
+        owner.deliver(self, body)
 
     def _unfold(self, body: bytes) -> None:
-        """A whole answer for a client that waits for events."""
+        """A whole answer for a client that waits for events: told like a stream of its upstream."""
         owner = self._owner
-        events = unfold(body, owner.call.surface, include_usage=owner.call.include_usage)
+        events = unfold(body, owner.call.surface, include_usage=True)
         if events is None:
             owner.settled(self, Fault(MALFORMED, NO_EVENTS))
             return
+        rewriter = owner.rewriter(folds=False)
+        if rewriter is not None:
+            events = rewriter.feed(events) + rewriter.done()
+            self.only_thoughts = rewriter.only_thoughts
         self.retyped = EVENTS_TYPE
         owner.commit(self, None)
         owner.send(events)
@@ -251,7 +255,7 @@ class Relay:
 
     def _begin_raw(self) -> bool:
         """Commit to a body that is passed as it comes; False if the client waits for events."""
-        if self._owner.promised:
+        if self._owner.promised or (self._owner.events_asked and self._owner.call.method == b"POST"):
             self.fail(Fault(MALFORMED, NO_EVENTS))
             return False
         self._owner.commit(self, self._raw_length())

@@ -41,7 +41,7 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_buffer", "_decoder", "_interim", "_keep", "_kept", "_left", "_no_body", "_owner", "_partial", "_paused",
         "_phase", "_receiver", "_resting", "_transport", "_why_lost", "_writable", "answered", "clock", "counted",
-        "forward", "forwarded", "fresh_until", "idle_timeout", "repeats", "sent_at", "used",
+        "forward", "forwarded", "fresh_until", "idle_timeout", "repeats", "sent_at", "turn", "used",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, clock: Clock) -> None:
@@ -75,6 +75,8 @@ class ClientConnection(asyncio.Protocol):
         self.forwarded = 0
         self.answered = False  # a byte of the answer came
         self.sent_at = 0.0
+        self.turn = TURN
+        """Bytes of an answer that are worked on in one turn of the loop; for the present answer alone."""
 
     def __repr__(self) -> str:
         phase = ("idle", "head", "body", "chunks", "until close")[self._phase]
@@ -165,11 +167,11 @@ class ClientConnection(asyncio.Protocol):
                 self.forwarded += len(data)
                 self.forward(data)
                 return
-            if repeats is not None and decoder.at_boundary and len(data) <= TURN:
+            if repeats is not None and decoder.at_boundary and len(data) <= self.turn:
                 data = self._forward_some(data, repeats)
                 if not data:
                     return
-            if len(data) > TURN:
+            if len(data) > self.turn:
                 data = self._begin_large(data)
             try:
                 pieces = decoder.feed(data)
@@ -184,7 +186,7 @@ class ClientConnection(asyncio.Protocol):
         elif phase == _LENGTH:
             self._counted(data)
         elif phase == _CLOSE:
-            if len(data) > TURN:
+            if len(data) > self.turn:
                 data = self._begin_large(data)
             if self._receiver is not None:
                 self._receiver.on_body(data)
@@ -214,8 +216,8 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         while kept := self._kept:  # it came before the loss
-            self._kept = kept[TURN:]
-            self.data_received(kept[:TURN])
+            self._kept = kept[self.turn :]
+            self.data_received(kept[: self.turn])
         receiver, self._receiver = self._receiver, None
         phase, self._phase = self._phase, _IDLE
         self._transport = None
@@ -252,7 +254,7 @@ class ClientConnection(asyncio.Protocol):
             transport.pause_reading()
             self._rest()
             if self._phase == _CHUNKS or (self._receiver is not None and self._receiver.is_event_stream):
-                data, self._kept = data[:TURN], data[TURN:]
+                data, self._kept = data[: self.turn], data[self.turn :]
         return data
 
     def _rest(self) -> None:
@@ -268,8 +270,8 @@ class ClientConnection(asyncio.Protocol):
             return
         if kept := self._kept:
             self._rest()
-            self._kept = kept[TURN:]
-            self.data_received(kept[:TURN])
+            self._kept = kept[self.turn :]
+            self.data_received(kept[: self.turn])
         else:
             transport.resume_reading()
 
@@ -306,6 +308,7 @@ class ClientConnection(asyncio.Protocol):
         self._keep = head.keep_alive
         self._interim = 0
         self.forwarded = 0
+        self.turn = TURN
         if (hint := head.fields.get(b"keep-alive")) is not None:
             self.idle_timeout = _keep_alive_timeout(hint)
         receiver = self._receiver
@@ -332,7 +335,7 @@ class ClientConnection(asyncio.Protocol):
             self.data_received(rest)
 
     def _counted(self, data: bytes) -> None:
-        if len(data) > TURN:
+        if len(data) > self.turn:
             data = self._begin_large(data)
         left = self._left - len(data)
         rest = b""

@@ -82,11 +82,11 @@ def test_calls_of_which_nothing_can_be_said(untouched: UsageRecord) -> None:
 
 
 def test_the_size_of_an_answer() -> None:
-    assert completion_size(ANSWERED, streamed=True) == 800
+    assert completion_size(ANSWERED.text_bytes, ANSWERED.bytes_in, streamed=True) == 800
     unread = structs.replace(ANSWERED, text_bytes=0)
-    assert 0 < completion_size(unread, streamed=True) < 200
-    assert 3000 < completion_size(unread, streamed=False) < 4000
-    assert completion_size(structs.replace(unread, bytes_in=100), streamed=False) == 0
+    assert 0 < completion_size(0, unread.bytes_in, streamed=True) < 200
+    assert 3000 < completion_size(0, unread.bytes_in, streamed=False) < 4000
+    assert completion_size(0, 100, streamed=False) == 0
 
 
 def test_what_was_counted_teaches() -> None:
