@@ -13,7 +13,8 @@ import msgspec
 from trunkline.engine.orders import Orders
 from trunkline.errors import Fault
 from trunkline.policy.overflow_recovery import lower_limit
-from trunkline.policy.overrides import Fields
+from trunkline.policy.overrides import Overrides
+from trunkline.policy.synonyms import LIMITS, Fields
 from trunkline.providers.dialects import Dialect
 from trunkline.providers.shape import Shaped
 from trunkline.wire.form import rename_model
@@ -75,11 +76,15 @@ def shape(
         own_options = _OPTIONS in overrides.force or _OPTIONS in overrides.remove
         if surface in SSE_SURFACES:
             streams = bytes(changed.get("stream", b"")) == b"true"
-            if call.stream and not streams and _OPTIONS in changed:
+            # Servers refuse it without a stream. Where the client made that mistake alone, it stays the client's.
+            if not streams and _OPTIONS in changed and (call.stream or own_options or _OPTIONS not in fields):
                 changed = {name: value for name, value in changed.items() if name != _OPTIONS}
-                notes = (*notes, f"removed `{_OPTIONS}`: it is of streams")
+                if _OPTIONS in fields:
+                    notes = (*notes, f"removed `{_OPTIONS}`: it is of streams")
     if limit is not None:
         changed = lower_limit(changed, surface, limit) or changed
+    if overrides is not None:
+        notes = _as_sent(notes, overrides, changed)
     model = target_model or call.model or _default_model(upstream, surface)
     if model and model != call.model:
         changed = {**changed, "model": msgspec.Raw(_encode(model))}
@@ -126,6 +131,17 @@ def _natively(
     return Sent(
         _encode(shaped.fields), (*notes, f"sent to {dialect.path} {why}", *shaped.notes), streams, dialect
     )
+
+
+def _as_sent(notes: tuple[str, ...], overrides: Overrides, fields: Fields) -> tuple[str, ...]:
+    """The notes without what was not left at that: a limit that was lowered since, a field that was removed again."""
+    for name, value in (overrides.fill | overrides.force).items():
+        found = fields.get(name)
+        if found is None or bytes(found) != bytes(value):
+            begin = f"`{name}` set to "
+            kept = f"{begin}{bytes(found).decode()}, which is lower" if name in LIMITS and found else ""
+            notes = tuple(filter(None, (kept if note.startswith(begin) else note for note in notes)))
+    return notes
 
 
 def form_for(call: Call, target_model: str) -> bytes:

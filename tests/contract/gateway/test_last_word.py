@@ -98,3 +98,13 @@ async def test_globs_of_keys_do_not_match_names_of_variants(tmp_path: Path) -> N
             assert (model, reply.status) == (model, status)
         listed = (await world.ask(get("/v1/models", headers=headers))).json["data"]
         assert [entry["id"] for entry in listed] == ["o4-mini", "o4-mini@as-mini"]
+
+
+@pytest.mark.parametrize("block", ["params", "defaults"])
+@on_both_loops
+async def test_options_of_streams_go_up_with_streams_alone(tmp_path: Path, block: str) -> None:
+    text = BACKEND + block + ": {stream_options: {include_usage: true}}}]\n"
+    async with running(made=written(tmp_path, text)) as world:
+        assert await fields(world) == {}
+        assert await fields(world, stream=False) == {"stream": False}
+        assert await fields(world, stream=True) == {"stream": True, "stream_options": {"include_usage": True}}

@@ -236,3 +236,36 @@ def test_a_version_that_refuses_the_question_is_not_asked(make: Make) -> None:
     azure = {"provider": "azure", "url": "https://r.openai.azure.com", "api_version": "2024-06-01"}
     assert not asks_usage(make(azure).upstreams["a"])
     assert asks_usage(make(azure | {"api_version": "2024-10-21"}).upstreams["a"])
+
+
+@pytest.mark.parametrize(
+    "overrides", [sets(stream_options={"a": 1}), written({}, {"stream_options": msgspec.Raw(b"1")})]
+)
+@pytest.mark.parametrize("surface", ["chat", "completions", "responses"])
+def test_options_of_streams_that_the_operator_adds_are_for_streams(
+    make: Make, overrides: Overrides, surface: str
+) -> None:
+    found = sent(make({}), PLAIN, surface, overrides=overrides)
+    assert (found.body, found.notes) == (PLAIN, ())
+    assert (
+        b"stream_options"
+        in sent(make({}), PLAIN[:-1] + b',"stream":true}', surface, overrides=overrides).body
+    )
+
+
+def test_options_of_streams_that_only_the_client_asks_for_are_its_own(make: Make) -> None:
+    body = PLAIN[:-1] + b',"stream_options":{}}'
+    fills = written({}, {"stream_options": msgspec.Raw(b"1")})
+    assert sent(make({}), body, overrides=fills).body == body
+
+
+@pytest.mark.parametrize(
+    "overrides", [sets(max_tokens=4000, n=1), written({}, {"max_tokens": msgspec.Raw(b"4000")})]
+)
+def test_what_was_set_is_told_as_it_was_sent(make: Make, overrides: Overrides) -> None:
+    found = sent(make({}), b'{"model":"m"}', overrides=overrides, limit=2812)
+    assert msgspec.json.decode(found.body)["max_tokens"] == 2812
+    assert "`max_tokens` set to 2812, which is lower" in found.notes
+    assert not any("4000" in note for note in found.notes)
+    higher = sent(make({}), b'{"model":"m"}', overrides=overrides, limit=5000)
+    assert any("4000" in note for note in higher.notes)
