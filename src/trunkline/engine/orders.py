@@ -10,7 +10,7 @@ the changes to a request (policy/overrides.py) nor those to an answer (streams/r
 | group of LLM_PARAMS, variant | requests that name it, also where they fall back |
 | key | requests that generate text, with this key |
 
-A text for the last user message is for chats alone; `stream` and answers are those of requests that generate text.
+Of each level only what belongs into a request of its kind (policy/fitting.py); answers are shaped where they are text.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,14 @@ from msgspec import structs
 
 from trunkline.config.levels import Group, Level, Levels
 from trunkline.engine.names import Named
-from trunkline.policy.overrides import Fields, Overrides, merge
+from trunkline.policy.fitting import fitted
+from trunkline.policy.overrides import Overrides, merge
+from trunkline.policy.synonyms import Fields
 from trunkline.streams.answer import AS_IT_IS, AnswerSettings
 from trunkline.streams.think import ThinkSettings
 from trunkline.wire.values import SSE_SURFACES
 
 _NOTHING = Level()
-_STREAM = "stream"
 
 
 class Orders(msgspec.Struct, frozen=True, gc=False):
@@ -82,11 +83,7 @@ class Ordering:
         asked += [level.overrides for level in named.levels]
         if text:
             asked = [at_backend.overrides, *asked, *((self._key,) if self._key else ())]
-        overrides = merge(asked)
-        if surface != "chat" and overrides.append:
-            overrides = structs.replace(overrides, append="")
-        if not text:
-            overrides = _without_stream(overrides)
+        overrides = fitted(merge(asked), surface)
         answer = _answer([at_backend, model], named, shown, levels.tags) if text else AS_IT_IS
         return Orders(overrides or None, None if answer == AS_IT_IS else answer)
 
@@ -148,12 +145,3 @@ def _grouped(group: Group, think: ThinkSettings | None, tags: tuple[str, str]) -
     if group.start or group.end:
         think = structs.replace(think, tags=[[group.start or tags[0], group.end or tags[1]]])
     return think
-
-
-def _without_stream(overrides: Overrides) -> Overrides:
-    if _STREAM not in overrides.force and _STREAM not in overrides.fill and _STREAM not in overrides.remove:
-        return overrides
-    force, fill = dict(overrides.force), dict(overrides.fill)
-    force.pop(_STREAM, None)
-    fill.pop(_STREAM, None)
-    return structs.replace(overrides, force=force, fill=fill, remove=overrides.remove - {_STREAM})

@@ -108,3 +108,21 @@ async def test_options_of_streams_go_up_with_streams_alone(tmp_path: Path, block
         assert await fields(world) == {}
         assert await fields(world, stream=False) == {"stream": False}
         assert await fields(world, stream=True) == {"stream": True, "stream_options": {"include_usage": True}}
+
+
+@on_both_loops
+async def test_parameters_go_where_they_are_known(tmp_path: Path) -> None:
+    text = (
+        BACKEND
+        + "max_tokens: 100, params: {seed: 1, user: u}}]\n"
+        + "variants: {v: {params: {temperature: 0, dimensions: 8}}}\n"
+    )
+    async with running(made=written(tmp_path, text)) as world:
+        model = "sim-small@v"
+        assert await fields(world, "/v1/responses", model=model, input="x") == {
+            "input": "x", "user": "u", "temperature": 0, "dimensions": 8, "max_output_tokens": 100,
+        }  # fmt: skip
+        found = await fields(world, "/v1/responses", model=model, input="x", max_output_tokens=5)
+        assert found["max_output_tokens"] == 5
+        found = await fields(world, "/v1/embeddings", model=model, input="x")
+        assert found == {"input": "x", "dimensions": 8}

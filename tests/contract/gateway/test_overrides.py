@@ -110,9 +110,9 @@ async def test_levels_hold_for_what_they_are_for(tmp_path: Path) -> None:
         assert await fields("chat@low", OWN, messages=SAY) == {
             "model": "m1", "messages": said, "at": "key", "b": 1, "c": 1, "reasoning_effort": "low", "d": "key",
         }  # fmt: skip
-        # Of requests that generate no text those of the model and the variant alone are changed.
+        # Requests that generate no text are changed by the model and the variant alone, but for what is of text.
         assert await fields("chat@low", OWN, "/v1/embeddings", input="x") == {
-            "model": "m1", "input": "x", "at": "low", "c": 1, "reasoning_effort": "low", "d": "chat",
+            "model": "m1", "input": "x", "at": "low", "c": 1, "d": "chat",
         }  # fmt: skip
         reply = await world.ask(post(CHAT, {"model": "other", "messages": SAY}, headers=OWN))
         assert reply.status == 403
