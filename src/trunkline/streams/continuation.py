@@ -15,7 +15,8 @@ from typing import Literal
 import msgspec
 
 from trunkline.errors import CONTENT_FILTER, Blame, Fault
-from trunkline.streams.splice import MORE_THAN_TEXT, Splice, raw_of, value_of
+from trunkline.streams.raw import raw_of
+from trunkline.streams.splice import MORE_THAN_TEXT, Splice, value_of
 from trunkline.streams.transcript import TEXT_FIELDS, Had
 
 Style = Literal["plain", "prefix", "continue_final_message"]

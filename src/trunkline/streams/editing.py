@@ -8,14 +8,10 @@ from typing import Any
 
 import msgspec
 
+from trunkline.streams.raw import NULL, decode_object, raw_of
 from trunkline.wire.openai import ABSENT, present
 
-NULL = msgspec.Raw(b"null")
 _NOTHING = frozenset((b"", b"null", b'""', b"[]", b"{}"))
-
-decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-decode_choices = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
-_encode = msgspec.json.Encoder().encode
 
 
 class ChoiceEdit(msgspec.Struct, gc=False):
@@ -34,11 +30,6 @@ class ChoiceEdit(msgspec.Struct, gc=False):
 def says(raw: msgspec.Raw) -> bool:
     """Whether a value is more than nothing."""
     return bytes(raw) not in _NOTHING
-
-
-def raw_of(value: Any) -> msgspec.Raw:
-    """A value as JSON."""
-    return msgspec.Raw(_encode(value))
 
 
 def apply(choice: dict[str, msgspec.Raw], edit: ChoiceEdit) -> bool:

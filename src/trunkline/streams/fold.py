@@ -10,7 +10,8 @@ import msgspec
 
 from trunkline.streams.fold_chat import ChatFold
 from trunkline.streams.fold_typed import MessagesFold, ResponsesFold
-from trunkline.streams.pieces import Tally, object_of
+from trunkline.streams.pieces import Tally
+from trunkline.streams.raw import object_of
 from trunkline.wire.sse import DECODER_LIMIT, EventSplitter, Fragment, parse_event
 
 _encode = msgspec.json.Encoder().encode

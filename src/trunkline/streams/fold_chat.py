@@ -11,20 +11,8 @@ from typing import Any, cast
 
 import msgspec
 
-from trunkline.streams.pieces import (
-    Entries,
-    Fields,
-    Grown,
-    Tally,
-    index_of,
-    items_of,
-    kind_of,
-    object_of,
-    quoted,
-    rendered,
-    values_of,
-    weak,
-)
+from trunkline.streams.pieces import Entries, Fields, Grown, Tally, rendered, weak
+from trunkline.streams.raw import NULL, index_of, items_of, kind_of, object_of, quoted, values_of
 from trunkline.streams.tool_calls import ToolCalls
 from trunkline.wire.openai import ABSENT
 
@@ -46,7 +34,6 @@ _ASSISTANT = msgspec.Raw(b'"assistant"')
 _FUNCTION = msgspec.Raw(b'"function"')
 _TEXT = msgspec.Raw(b'"text"')
 _EMPTY = msgspec.Raw(b'""')
-_NULL = msgspec.Raw(b"null")
 
 
 class ChatFold:
@@ -124,10 +111,10 @@ class _Choice:
     def answer(self, index: int) -> dict[str, Any]:
         """The choice as the whole answer has it."""
         other: dict[str, Any] = rendered(self._other)
-        other.setdefault("finish_reason", _NULL)
+        other.setdefault("finish_reason", NULL)
         if self._completions:
             return {"index": index, "text": other.pop("text", _EMPTY)} | other
-        message = other.pop("message", _NULL)
+        message = other.pop("message", NULL)
         if self._told() or weak(message):
             message = self._whole()
         return {"index": index, "message": message} | other
@@ -144,7 +131,7 @@ class _Choice:
             held["tool_calls"] = self._calls.answer()
         if not self._message.says("content"):
             instead = len(self._calls) > 0 or any(map(self._message.says, _INSTEAD))
-            content = _NULL if instead else _EMPTY
+            content = NULL if instead else _EMPTY
         return {"role": role, "content": content} | held
 
     def _delta(self, fields: dict[str, msgspec.Raw]) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from trunkline.streams.pieces import Fields, Grown, Tally, index_of, object_of, rendered, text_of, weak
+from trunkline.streams.pieces import Fields, Grown, Tally, rendered, weak
+from trunkline.streams.raw import index_of, object_of, text_of
 from trunkline.wire.openai import ABSENT
 
 _FINAL = frozenset(("response.completed", "response.incomplete", "response.failed"))

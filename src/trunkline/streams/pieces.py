@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from trunkline.streams.raw import items_of, kind_of, object_of
 from trunkline.wire.openai import ABSENT
 
 COST = 512
@@ -25,15 +26,6 @@ _WEAK_FIRST = _WEAK | {b"0"}  # Azure's first chunk has an empty id and model, a
 _SPACE = b" \t\r\n"
 _PIECED = frozenset((b'"text"', b'"thinking"', b'"reasoning.text"', b'"reasoning.summary"'))
 _TEXTS = frozenset(("text", "thinking", "summary"))
-
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_values = msgspec.json.Decoder(list[Any]).decode
-_decode_text = msgspec.json.Decoder(str).decode
-_decode_index = msgspec.json.Decoder(int).decode
-_encode = msgspec.json.Encoder().encode
-
-_BAD_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 class Tally:
@@ -218,54 +210,3 @@ def rendered(value: Value) -> Any:
     if isinstance(value, Entries):
         return [rendered(entry) for entry in value.fields]
     return value.raw() if isinstance(value, Grown) else value
-
-
-def kind_of(raw: msgspec.Raw) -> bytes:
-    """The first byte of a value: its type."""
-    return bytes(raw)[:1]
-
-
-def object_of(raw: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
-    """The fields of a JSON object; none if it is no object."""
-    try:
-        return _decode_object(raw)
-    except _BAD_JSON:
-        return {}
-
-
-def items_of(raw: bytes | msgspec.Raw) -> list[msgspec.Raw]:
-    """The items of a JSON list; none if it is no list."""
-    try:
-        return _decode_items(raw)
-    except _BAD_JSON:
-        return []
-
-
-def values_of(raw: bytes | msgspec.Raw) -> list[Any]:
-    """The items of a JSON list, decoded; none if it is no list."""
-    try:
-        return _decode_values(raw)
-    except _BAD_JSON:
-        return []
-
-
-def text_of(raw: bytes | msgspec.Raw) -> str:
-    """The text of a JSON string; "" if it is no string."""
-    try:
-        return _decode_text(raw)
-    except _BAD_JSON:
-        return ""
-
-
-def index_of(raw: bytes | msgspec.Raw) -> int | None:
-    """The value of a JSON integer; None if it is no integer."""
-    try:
-        return _decode_index(raw)
-    except _BAD_JSON:
-        return None
-
-
-def quoted(raw: msgspec.Raw) -> msgspec.Raw:
-    """A value that has to be text as a JSON string: `arguments` that are no string but the object itself."""
-    value = bytes(raw)
-    return raw if value[:1] == b'"' else msgspec.Raw(_encode(value.decode(errors="replace")))

@@ -19,16 +19,8 @@ from typing import Any
 import msgspec
 
 from trunkline.streams.answer import AnswerSettings
-from trunkline.streams.editing import (
-    NULL,
-    ChoiceEdit,
-    apply,
-    choice_says,
-    decode_choices,
-    decode_object,
-    raw_of,
-    says,
-)
+from trunkline.streams.editing import ChoiceEdit, apply, choice_says, says
+from trunkline.streams.raw import NULL, decode_object, decode_objects, encode, raw_of
 from trunkline.streams.thoughts import Thoughts, spells
 from trunkline.streams.tool_calls import ToolCalls
 from trunkline.wire import sse
@@ -48,7 +40,6 @@ _REPEATED = frozenset(
 """Keys of a chunk that say nothing that the chunk before has not said."""
 _COUNTS = frozenset(("usage", "timings"))
 
-_encode = msgspec.json.Encoder().encode
 _decode_shown = msgspec.json.Decoder(list[Choice] | None).decode
 
 
@@ -270,7 +261,7 @@ class Rewriter:
         fields = decode_object(payload)
         self._hide_usage(fields)
         if edits:
-            choices = decode_choices(fields["choices"])
+            choices = decode_objects(fields["choices"])
             vanished = [apply(choices[at], edit) for at, edit in edits.items()]
             if any(vanished) and not self._says_more(fields):
                 said = [
@@ -300,7 +291,7 @@ class Rewriter:
         fields["object"] = raw_of(self._object)
         if not self.content:
             self.content = _shown(_decode_shown(fields.get("choices", NULL)))
-        return sse.encode(_encode(fields))
+        return sse.encode(encode(fields))
 
     # usage
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from trunkline.streams.raw import decode_object, decode_objects, decode_value, encode, raw_of
 from trunkline.streams.transcript import IDENTITY, TEXT_FIELDS, Had
 from trunkline.wire import sse
 from trunkline.wire.openai import ABSENT, present
@@ -25,11 +26,6 @@ MAX_PROMPT = 8000
 _DONE = b"[DONE]"
 MORE_THAN_TEXT = ("tool_calls", "function_call", "audio", "reasoning_details")
 """Fields of a delta that cannot be compared."""
-
-_decode: Any = msgspec.json.Decoder(Any).decode
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_choices = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
-_encode = msgspec.json.Encoder().encode
 
 
 def unfit(surface: str, fields: dict[str, msgspec.Raw] | None, prompt_tokens: float) -> str:
@@ -54,12 +50,7 @@ def unfit(surface: str, fields: dict[str, msgspec.Raw] | None, prompt_tokens: fl
 def value_of(fields: dict[str, msgspec.Raw], name: str) -> Any:
     """The value of one field; None where it is absent."""
     raw = fields.get(name)
-    return None if raw is None else _decode(raw)
-
-
-def raw_of(value: Any) -> msgspec.Raw:
-    """A value as JSON."""
-    return msgspec.Raw(_encode(value))
+    return None if raw is None else decode_value(raw)
 
 
 class Splice:
@@ -113,17 +104,17 @@ class Splice:
         return b"" if self.diverged else raw
 
     def _chunk(self, event: Event, raw: bytes) -> bytes:
-        fields = _decode_object(event.data)
+        fields = decode_object(event.data)
         if value_of(fields, "error") or "error" in (value_of(fields, "object"), value_of(fields, "type")):
             return raw  # the client must see it, wherever it comes
-        choices = _decode_choices(fields["choices"]) if present(fields.get("choices", ABSENT)) else []
+        choices = decode_objects(fields["choices"]) if present(fields.get("choices", ABSENT)) else []
         if not choices:
             return self._rendered(event, raw, fields) if self.joined else b""
         choice = choices[0]
         if len(choices) > 1 or value_of(choice, "index"):
             self.diverged = True  # the client reads one choice
             return b""
-        delta = _decode_object(choice["delta"]) if present(choice.get("delta", ABSENT)) else {}
+        delta = decode_object(choice["delta"]) if present(choice.get("delta", ABSENT)) else {}
         role = delta.pop("role", None) if self._role else None
         before = delta.copy()
         if not self._advance(delta, finished=bool(value_of(choice, "finish_reason"))):
@@ -166,4 +157,4 @@ class Splice:
                     del fields[name]
                 else:
                     fields[name] = ours
-        return raw or sse.encode(_encode(fields), event.event, event.id)
+        return raw or sse.encode(encode(fields), event.event, event.id)

@@ -13,15 +13,13 @@ from collections.abc import Iterable
 import msgspec
 
 from trunkline.streams.base import is_utf8
-from trunkline.streams.pieces import index_of, items_of, kind_of, object_of, quoted
-from trunkline.streams.splice import raw_of
+from trunkline.streams.raw import NULL, index_of, items_of, kind_of, object_of, quoted, raw_of
 from trunkline.streams.unfold_typed import messages_events, responses_events
 from trunkline.wire import sse
 from trunkline.wire.openai import ABSENT, present
 
 _SAME = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 """Fields that all chunks have."""
-_NULL = msgspec.Raw(b"null")
 _DONE = sse.encode(b"[DONE]")
 
 _Object = dict[str, msgspec.Raw]
@@ -68,7 +66,7 @@ def _chunks(fields: _Object, choices: list[_Object], *, chat: bool, include_usag
     same = {name: fields[name] for name in _SAME if name in fields}
     same["object"] = msgspec.Raw(b'"chat.completion.chunk"' if chat else b'"text_completion"')
     usage = fields.get("usage", ABSENT)
-    unused = {"usage": _NULL} if include_usage else {}
+    unused = {"usage": NULL} if include_usage else {}
     more = {
         name: raw for name, raw in fields.items() if name not in _SAME and name not in ("choices", "usage")
     }
@@ -96,15 +94,15 @@ def _deltas(choice: _Object) -> Iterable[_Object]:
     delta = {"role": message.pop("role", raw_of("assistant"))}
     delta |= {name: raw for name, raw in message.items() if name in ("content", "refusal") or present(raw)}
     logprobs = {"logprobs": choice["logprobs"]} if "logprobs" in choice else {}
-    silent = dict.fromkeys(logprobs, _NULL)
+    silent = dict.fromkeys(logprobs, NULL)
     if present(choice.get("logprobs", ABSENT)):
         # openai-python takes logprobs twice that are in the chunk which begins a choice (3.52, all but the first).
-        yield {"delta": raw_of({"role": delta.pop("role")})} | silent | {"finish_reason": _NULL}
-    yield {"delta": raw_of(delta)} | logprobs | {"finish_reason": _NULL}
+        yield {"delta": raw_of({"role": delta.pop("role")})} | silent | {"finish_reason": NULL}
+    yield {"delta": raw_of(delta)} | logprobs | {"finish_reason": NULL}
     for place, call in enumerate(calls):
         if fields := object_of(call):
             yield (
-                {"delta": raw_of({"tool_calls": [_call(fields, place)]})} | silent | {"finish_reason": _NULL}
+                {"delta": raw_of({"tool_calls": [_call(fields, place)]})} | silent | {"finish_reason": NULL}
             )
     yield {"delta": raw_of({})} | silent | _end(choice, "message")
 
@@ -112,14 +110,14 @@ def _deltas(choice: _Object) -> Iterable[_Object]:
 def _texts(choice: _Object) -> Iterable[_Object]:
     """As `_deltas`, of completions."""
     logprobs = {"logprobs": choice["logprobs"]} if "logprobs" in choice else {}
-    yield {"text": choice["text"]} | logprobs | {"finish_reason": _NULL}
-    yield {"text": raw_of("")} | dict.fromkeys(logprobs, _NULL) | _end(choice, "text")
+    yield {"text": choice["text"]} | logprobs | {"finish_reason": NULL}
+    yield {"text": raw_of("")} | dict.fromkeys(logprobs, NULL) | _end(choice, "text")
 
 
 def _end(choice: _Object, told: str) -> _Object:
     """What the last chunk of a choice says: why it ended, and all that is not known here."""
     end = {name: raw for name, raw in choice.items() if name not in ("index", "logprobs", told)}
-    return {"finish_reason": _NULL} | end
+    return {"finish_reason": NULL} | end
 
 
 def _call(fields: _Object, place: int) -> _Object:

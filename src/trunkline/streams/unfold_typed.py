@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from trunkline.streams.pieces import items_of, kind_of, object_of, text_of
-from trunkline.streams.splice import raw_of
+from trunkline.streams.raw import items_of, kind_of, object_of, raw_of, text_of
 from trunkline.wire.openai import ABSENT, present
 
 _FINAL = ("completed", "incomplete", "failed")

@@ -4,18 +4,15 @@ Owns the thoughts in its choices and the name of its model. Does not own streams
 one (engine/whole.py). What is not changed survives byte for byte, in its order.
 """
 
-from typing import Any
-
 import msgspec
 
 from trunkline.streams.answer import AnswerSettings
-from trunkline.streams.editing import NULL, decode_choices, decode_object, raw_of, says
+from trunkline.streams.editing import says
+from trunkline.streams.raw import BAD_JSON, NULL, decode_object, decode_objects, decode_value, encode, raw_of
 from trunkline.streams.thoughts import Thoughts, spells
 from trunkline.wire.openai import ABSENT, Delta, present
 
 _decode_message = msgspec.json.Decoder(Delta).decode
-_decode_text: Any = msgspec.json.Decoder(Any).decode
-_encode = msgspec.json.Encoder().encode
 
 
 def rewrite_whole(body: bytes, surface: str, settings: AnswerSettings) -> tuple[bytes, bool]:
@@ -31,22 +28,22 @@ def rewrite_whole(body: bytes, surface: str, settings: AnswerSettings) -> tuple[
             fields["model"] = raw_of(settings.model)
         thinks = settings.think is not None and settings.think.mode != "keep"
         if surface in ("chat", "completions") and (thinks or settings.reasoning != "keep"):
-            choices = decode_choices(fields["choices"]) if present(fields.get("choices", ABSENT)) else []
+            choices = decode_objects(fields["choices"]) if present(fields.get("choices", ABSENT)) else []
             for choice in choices:
                 edited, only_thoughts = _edit(choice, Thoughts(settings), chat=surface == "chat")
                 changed = changed or edited
                 only = only or only_thoughts
             if choices:
                 fields["choices"] = raw_of(choices)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except BAD_JSON:
         return body, False
-    return (_encode(fields) if changed else body), only
+    return (encode(fields) if changed else body), only
 
 
 def _edit(choice: dict[str, msgspec.Raw], thoughts: Thoughts, *, chat: bool) -> tuple[bool, bool]:
     """Sort one choice; gives whether it changed and whether it had thoughts only."""
     if not chat:
-        said = Delta(content=_decode_text(choice["text"]) if "text" in choice else None)
+        said = Delta(content=decode_value(choice["text"]) if "text" in choice else None)
         fields, name = choice, "text"
     elif present(choice.get("message", ABSENT)):
         said = _decode_message(choice["message"])

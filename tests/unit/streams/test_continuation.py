@@ -11,7 +11,7 @@ from tests.unit.streams.answers import answer, chunk, had, split, text_of, usage
 from tests.unit.streams.events import event
 from trunkline.errors import CONTENT_FILTER, CONTEXT_OVERFLOW, REFUSED_BY_UPSTREAM, SERVER_ERROR, Fault
 from trunkline.streams.continuation import Continuation, prefill, refused
-from trunkline.streams.splice import raw_of
+from trunkline.streams.raw import raw_of
 from trunkline.streams.transcript import Had
 
 TEXT = "It was the best of times, it was the wor"

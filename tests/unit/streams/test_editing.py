@@ -5,16 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from trunkline.streams.editing import (
-    NULL,
-    ChoiceEdit,
-    apply,
-    choice_says,
-    decode_choices,
-    decode_object,
-    raw_of,
-    says,
-)
+from trunkline.streams.editing import ChoiceEdit, apply, choice_says, says
+from trunkline.streams.raw import decode_object
 
 
 def choice(text: bytes) -> dict[str, msgspec.Raw]:
@@ -41,11 +33,6 @@ def written(fields: dict[str, msgspec.Raw]) -> bytes:
 )
 def test_what_says_something(value: bytes, more: bool) -> None:
     assert says(msgspec.Raw(value)) is more
-
-
-def test_values_as_json() -> None:
-    assert (bytes(raw_of({"a": "ä"})), bytes(NULL)) == ('{"a":"ä"}'.encode(), b"null")
-    assert [bytes(one["x"]) for one in decode_choices(b'[{"x": 1.0}, {"x":1e400}]')] == [b"1.0", b"1e400"]
 
 
 @pytest.mark.parametrize(

@@ -4,26 +4,10 @@ import json
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.streams.pieces import (
-    COST,
-    Entries,
-    Fields,
-    Grown,
-    Tally,
-    index_of,
-    items_of,
-    kind_of,
-    object_of,
-    quoted,
-    rendered,
-    text_of,
-    values_of,
-    weak,
-)
+from trunkline.streams.pieces import COST, Entries, Fields, Grown, Tally, rendered, weak
 
 
 def _raw(value: Any) -> msgspec.Raw:
@@ -117,6 +101,8 @@ def test_what_says_something() -> None:
         assert (fields.within(name) if name == "object" else fields.entries(name)) is held
     fields.grow("text", _raw("a"))
     assert fields.says("text")
+    assert weak(_raw([]))
+    assert not weak(_raw(0))
     assert repr(fields) == "<Fields null, empty, list, object, entries, text>"
     assert len(fields) == 6
 
@@ -169,31 +155,6 @@ def test_parts_within_parts() -> None:
     assert _entries([thought("Ok")], [thought("ay") | {"closed": True}]) == [
         thought("Okay") | {"closed": True}
     ]
-
-
-@pytest.mark.parametrize(
-    "bad", [b"", b"5", b"nul", b'{"a":', b"[1", b'"\xff"', b"[" * 100_000, b'{"a":' * 100_000]
-)
-def test_what_is_no_such_value(bad: bytes) -> None:
-    assert object_of(bad) == {}
-    assert items_of(bad) == values_of(bad) == []
-    assert text_of(bad) == ""
-    assert index_of(bad) == (5 if bad == b"5" else None)
-
-
-def test_readers() -> None:
-    assert {name: bytes(raw) for name, raw in object_of(b'{"a": 1.0}').items()} == {"a": b"1.0"}
-    assert [bytes(raw) for raw in items_of(b"[1, {}]")] == [b"1", b"{}"]
-    assert values_of(b'[1, {"a": null}]') == [1, {"a": None}]
-    assert text_of(b'"\\u00e4"') == "ä"
-    assert kind_of(_raw({})) == b"{"
-    assert weak(_raw([]))
-    assert not weak(_raw(0))
-
-
-def test_text_that_came_as_a_value() -> None:
-    assert bytes(quoted(_raw("x"))) == b'"x"'
-    assert bytes(quoted(_raw(b'{"a":1e3,"b":"c"}'))) == b'"{\\"a\\":1e3,\\"b\\":\\"c\\"}"'
 
 
 def test_they_tell_what_they_are() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.unit.streams.answers import answer, chunk, chunks, had, split, text_of, usage
 from tests.unit.streams.events import COMMENT, ERRORS, event
 from trunkline.streams.chat import ChatInspector
-from trunkline.streams.splice import Splice, raw_of, unfit
+from trunkline.streams.raw import raw_of
+from trunkline.streams.splice import Splice, unfit
 from trunkline.streams.transcript import Had
 from trunkline.wire.sse import LIMIT
 
