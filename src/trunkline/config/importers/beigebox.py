@@ -8,7 +8,6 @@ from pathlib import Path
 
 from trunkline.config.importers.draft import Draft, Leaf, Tree, is_dummy, shown
 from trunkline.config.importers.references import References
-from trunkline.config.importers.secrets import written_down
 from trunkline.config.importers.source import Keys, Source
 from trunkline.config.importers.stanza import root_of
 
@@ -105,11 +104,10 @@ def _backend(keys: Keys, shared: _Shared, default: Leaf | None) -> None:
         "provider": provider,
         "url": Leaf(source.references.address(str(url.value)), url.where),
     }
-    keys.at = path = draft.add_backend(backend, keys.node.where)
+    keys.at = draft.add_backend(backend, keys.node.where)
     key = keys.text("api_key")
     if key is not None:
         backend["api_key"] = key
-        written_down(draft, "api_key", key, *path)
         if provider.value != "openrouter" and not is_dummy(str(key.value)):
             keys.note("api_key", "is sent here; BeigeBox sends keys to OpenRouter only")
     for field, leaf in (
@@ -171,7 +169,6 @@ def _keys(root: Keys) -> None:
         draft.sequence("keys").append(
             {"name": Leaf("default", single.where), "key": Leaf(value, single.where)}
         )
-        written_down(draft, "key", single, "keys", 0)
     for at, node in enumerate(auth.members("keys")):
         keys = root.source.open(node, f"auth.keys[{at}]")
         name = keys.text("name")

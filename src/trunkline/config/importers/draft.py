@@ -89,6 +89,28 @@ class Draft:
         """Where a note belongs."""
         return (*self.moved.get(note.at[:2], note.at[:2]), *note.at[2:])
 
+    def at(self, path: Path) -> Tree | None:
+        """What stands at a place."""
+        found: Tree | None = self.tree
+        for step in path:
+            found = None if found is None else step_into(found, step)
+        return found
+
+    def remove(self, at: Path) -> None:
+        """Take something out of the tree; notes about it then belong to what was around it."""
+        around = self.at(at[:-1])
+        assert isinstance(around, dict | list)
+        if isinstance(around, dict):
+            del around[str(at[-1])]
+        else:
+            del around[int(at[-1])]
+        self.notes = [
+            msgspec.structs.replace(note, at=_moved_up(self.place(note), at)) for note in self.notes
+        ]
+        self.moved = {}
+        kept = ((path, where) for path, where in self.origins.items() if path[: len(at)] != at)
+        self.origins = {_moved_up(path, at): where for path, where in kept}
+
     def mapping(self, key: str) -> dict[str, Tree]:
         """A block of the root, which begins to exist with its first key."""
         found = self.tree.setdefault(key, {})
@@ -118,6 +140,22 @@ class Draft:
             name = f"{base}-{number}"
         self._names.add(name)
         return name
+
+
+def _moved_up(path: Path, gone: Path) -> Path:
+    """A path when another is gone: members of a list that stood behind it have moved up."""
+    *around, last = gone
+    if path[: len(gone)] == gone:
+        return tuple(around)
+    step = path[len(around)] if path[: len(around)] == tuple(around) and len(path) > len(around) else None
+    if isinstance(step, int) and isinstance(last, int) and step > last:
+        return (*around, step - 1, *path[len(gone) :])
+    return path
+
+
+def value_of(tree: Tree | None) -> Plain:
+    """What a leaf holds; None for anything else."""
+    return tree.value if isinstance(tree, Leaf) else None
 
 
 def step_into(tree: Tree, step: str | int) -> Tree | None:

@@ -11,7 +11,6 @@ import msgspec
 from trunkline.config.importers.draft import Leaf, Path, Tree, shown
 from trunkline.config.importers.litellm_providers import OPEN, OTHERS, PREFIXES, Prefix, split
 from trunkline.config.importers.litellm_settings import Shared
-from trunkline.config.importers.secrets import written_down
 from trunkline.config.importers.source import Keys
 from trunkline.config.tree import Mapping, Scalar, Sequence
 from trunkline.net.url import parse_base_url
@@ -96,7 +95,7 @@ def backend_place(params: Keys) -> Path:
 def read(entry: Keys, shared: Shared) -> list[Deployment]:
     """The deployments of an entry: one for each organization, none if it cannot be carried."""
     source = entry.source
-    name = _name(entry, "model_name")
+    name = _name(entry, entry, "model_name")
     # Notes are taken before it is known where the deployment will stand.
     place = source.draft.placeholder(TARGET)
     source.draft.placeholder(BACKEND)
@@ -104,7 +103,7 @@ def read(entry: Keys, shared: Shared) -> list[Deployment]:
     params = entry.open("litellm_params", *place)
     if "litellm_credential_name" in params:
         params = _with_credential(params, shared)
-    model = _name(params, "model")
+    model = _name(entry, params, "model")
     if name is None or model is None:
         return []
     custom = params.text("custom_llm_provider")
@@ -121,6 +120,10 @@ def read(entry: Keys, shared: Shared) -> list[Deployment]:
         source.draft.note(entry.node.where, f"a deployment of {shown(str(name.value))} is left out: {why}")
         return []
     backend = _address(params, known, url, rest)
+    if backend is None:
+        why = f"{shown(known.row)} has no address of its own, and there is no `api_base`"
+        source.draft.note(entry.node.where, f"a deployment of {shown(str(name.value))} is left out: {why}")
+        return []
     _credential(params, known, backend, own="url" not in backend)
     _limits(params, shared, backend)
     _headers(params, backend)
@@ -140,16 +143,16 @@ def read(entry: Keys, shared: Shared) -> list[Deployment]:
     ]
 
 
-def _name(keys: Keys, key: str) -> Leaf | None:
-    """A name: it is needed now, so a variable is looked up."""
+def _name(entry: Keys, keys: Keys, key: str) -> Leaf | None:
+    """A name: it is needed now, so a variable is looked up. None: the entry cannot be carried."""
     leaf = keys.text(key)
     if leaf is None:
         keys.source.report.error(keys.where(key), f"{keys.path(key)}: is required")
         return None
     text = keys.source.references.now(str(leaf.value))
     if not text:
-        words = "comes from a variable that is not set, and a name is needed"
-        keys.source.report.error(leaf.where, f"{keys.path(key)}: {words}")
+        why = f"{shown(keys.path(key))} comes from a variable that is not set, and a name is needed"
+        entry.source.draft.note(leaf.where, f"a deployment is left out: {why}")
         return None
     if "${" in str(leaf.value):
         keys.note(key, "comes from a variable; written as it is now")
@@ -182,7 +185,7 @@ def _pattern(found: Deployment, prefix: str) -> None:
         found.model = ""
 
 
-def _address(params: Keys, known: Prefix, url: Leaf | None, model: str) -> dict[str, Tree]:
+def _address(params: Keys, known: Prefix, url: Leaf | None, model: str) -> dict[str, Tree] | None:
     references, row = params.source.references, known.row
     if url is None and known.base and (known.base in references.environ or not (_own(row) or known.url)):
         url = Leaf(references.to(known.base), params.where("model"))
@@ -195,9 +198,7 @@ def _address(params: Keys, known: Prefix, url: Leaf | None, model: str) -> dict[
         text = references.address(str(url.value)) if _own(row) is None else str(url.value)
         backend["url"] = Leaf(_complete(text) if row == OPEN else text, url.where)
     elif _own(row) is None:
-        params.source.report.error(
-            params.node.where, f"{params.path('api_base')}: is required for {shown(row)}"
-        )
+        return None
     version = params.text("api_version")
     if row == "azure" and version is None and "AZURE_API_VERSION" in references.environ:
         version = Leaf(references.to("AZURE_API_VERSION"), params.where("model"))
@@ -242,7 +243,6 @@ def _credential(params: Keys, known: Prefix, backend: dict[str, Tree], *, own: b
         key, backend["auth"] = token, Leaf("bearer", token.where)
     if key is not None:
         backend["api_key"] = key
-        written_down(params.source.draft, "api_key", key, *backend_place(params))
     elif known.key == "OPENAI_API_KEY" and not own:
         params.note(
             "model", "has no `api_key`: LiteLLM sends OPENAI_API_KEY to that address; here nothing is sent"
@@ -261,7 +261,6 @@ def _entra(params: Keys, backend: dict[str, Tree]) -> bool:
     backend["client_secret"] = Leaf(references.filled(str(secret.value), "client_secret"), secret.where)
     backend["token_url"] = Leaf(_ENTRA.format(tenant.value), tenant.where)
     backend["token_scope"] = params.text("azure_scope") or Leaf(_SCOPE, client.where)
-    written_down(params.source.draft, "client_secret", secret, *backend_place(params))
     params.leave("api_key", "the client of Entra is used")
     return True
 

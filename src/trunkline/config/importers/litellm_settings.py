@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 
 from trunkline.config.importers.draft import Leaf, Tree
-from trunkline.config.importers.secrets import written_down
 from trunkline.config.importers.source import Keys
 from trunkline.config.tree import Entry, Mapping
 
@@ -88,7 +87,6 @@ def _gateway(root: Keys, general: Keys) -> None:
     if master is not None:
         key = source.references.filled(str(master.value), "key")
         draft.sequence("keys").append({"name": Leaf("master", master.where), "key": Leaf(key, master.where)})
-        written_down(draft, "master_key", master, "keys", 0)
 
 
 def _breaker(router: Keys, library: Keys) -> None:

@@ -12,7 +12,6 @@ from msgspec import inspect
 
 from trunkline.config.importers.draft import Leaf, Tree, shown
 from trunkline.config.importers.references import References, literal
-from trunkline.config.importers.secrets import written_down
 from trunkline.config.importers.source import Keys, Source
 from trunkline.config.importers.stanza import stanzas_of
 from trunkline.config.model import ALIASES, BackendEntry
@@ -30,7 +29,6 @@ _ALIASES = ALIASES | {
     "azure_deployment": "deployment_name",
 }
 _OAUTH = ("client_id", "client_secret", "token_url")
-_SECRETS = ("api_key", "client_secret")
 _FILES = ("ca_bundle_path", "client_cert_path", "client_key_path")
 _REQUEST = frozenset(
     (
@@ -171,7 +169,7 @@ def _elsewhere(url: str) -> bool:
 
 
 def _carry(keys: Keys, key: str, backend: dict[str, Tree], path: Path) -> None:
-    source, field = keys.source, _ALIASES.get(key, key)
+    field = _ALIASES.get(key, key)
     if key in _REQUEST:
         defaults = backend.setdefault("defaults", {})
         assert isinstance(defaults, dict)
@@ -192,8 +190,6 @@ def _carry(keys: Keys, key: str, backend: dict[str, Tree], path: Path) -> None:
     if value is None:
         return
     backend[field] = value
-    if field in _SECRETS and isinstance(value, Leaf):
-        written_down(source.draft, key, value, *keys.at)
 
 
 def _value(keys: Keys, key: str, field: str) -> Tree | None:

@@ -1,7 +1,8 @@
 """From a file of another system to a configuration of ours that can be loaded.
 
 Owns the table of the systems, and the last check: the text is loaded as `serve` would load it before anybody gets it.
-What the check finds is told with its place in the source. Does not own what any key means (one file per system).
+What the check refuses is left out with a note if all else can stand without it, and is an error if not; both have the
+place in the source. Does not own what any key means (one file per system).
 """
 
 import re
@@ -13,11 +14,14 @@ from pathlib import Path
 import msgspec
 
 from trunkline.config.importers import beigebox, cot_proxy, litellm, openai_compatible
-from trunkline.config.importers.draft import Note
+from trunkline.config.importers.draft import Draft, Leaf, Note
+from trunkline.config.importers.left_out import Problem, leave_out
 from trunkline.config.importers.references import References
+from trunkline.config.importers.secrets import written_down
 from trunkline.config.importers.source import Source
 from trunkline.config.importers.writer import Written, write
 from trunkline.config.load import load
+from trunkline.config.model import Settings
 from trunkline.errors import ConfigError
 
 SYSTEMS: dict[str, Callable[[Path, References], Source]] = {
@@ -57,34 +61,63 @@ def import_file(system: str, path: Path, environ: Environ[str, str], new_key: Ca
         source.report.error(f"{path}:1:1", f"nothing here could be made a backend of{told}")
     if source.report.errors:
         raise ConfigError("\n".join(source.report.errors))
-    if references.unset:
-        names = ", ".join(references.unset)
-        draft.note(str(path), f"not set when this was made, and so written with an empty default: {names}")
+    title = f"Made of the {system} configuration {path.name}"
+    written, settings = _loadable(draft, title, path, environ)
+    for words, names in (
+        (
+            "written with an empty default",
+            [name for name in references.unset if f"${{{name}:-" in written.text],
+        ),
+        ("taken for empty", [name for name in references.unset if f"${{{name}:-" not in written.text]),
+    ):
+        if names:
+            draft.note(str(path), f"not set when this was made, and so {words}: {', '.join(names)}")
     for name, what in references.stood_in.items():
         draft.note(str(path), f"{name} is not set, and {_STAND_INS.get(what, '`...` stands in for it')}")
-    written = write(draft, f"Made of the {system} configuration {path.name}")
-    counts = _checked(written, path, environ)
-    return Imported(written.text, sorted(draft.notes, key=_line_of), counts)
+    counts = {
+        "backends": len(settings.backends),
+        "models": len(settings.models),
+        "keys": len(settings.keys),
+    }
+    return Imported(write(draft, title).text, sorted(draft.notes, key=_line_of), counts)
 
 
-def _checked(written: Written, path: Path, environ: Environ[str, str]) -> dict[str, int]:
-    """Load the text, away from settings in the environment that are for the gateway that runs here."""
+def _loadable(draft: Draft, title: str, path: Path, environ: Environ[str, str]) -> tuple[Written, Settings]:
+    """Write the draft and load that, without what cannot be carried. Raises ConfigError."""
+    # What is set in the environment for the gateway that runs here does not matter.
     rest = {name: value for name, value in environ.items() if not name.startswith("TRUNKLINE_")}
+    told: dict[str, None] = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "trunkline.yaml"
-        file.write_text(written.text)
-        try:
-            settings = load(file, rest).settings
-        except ConfigError as error:
-            lines = [_told(line.removeprefix(str(file)), written, path) for line in str(error).splitlines()]
-            raise ConfigError("\n".join(lines)) from None
-    return {"backends": len(settings.backends), "models": len(settings.models), "keys": len(settings.keys)}
+        while True:
+            written = write(draft, title)
+            file.write_text(written.text)
+            try:
+                loaded = load(file, rest)
+                break
+            except ConfigError as error:
+                lines = [line.removeprefix(str(file)) for line in str(error).splitlines()]
+            found = [_problem(line, written) for line in lines]
+            told |= {f"{one.where or f'{path}:1:1'}: cannot be carried: {one.text}": None for one in found}
+            if not leave_out(draft, found):
+                raise ConfigError("\n".join(told))
+    for line in loaded.literal_secrets:
+        _tell_secret(draft, written, line.removeprefix(str(file)))
+    return written, loaded.settings
 
 
-def _told(line: str, written: Written, path: Path) -> str:
+def _problem(line: str, written: Written) -> Problem:
     match = _LINE.fullmatch(line)
-    origin = written.origin(match[1]) if match else None
-    return f"{origin or f'{path}:1:1'}: cannot be carried: {match[2] if match else line}"
+    if match is None:
+        return Problem(line)
+    return Problem(match[2], written.origin(match[1]) or "", written.paths.get(match[1], ()))
+
+
+def _tell_secret(draft: Draft, written: Written, line: str) -> None:
+    problem = _problem(line, written)
+    leaf = draft.at(problem.at)
+    if isinstance(leaf, Leaf):
+        written_down(draft, str(problem.at[-1]), leaf, *problem.at)
 
 
 def _line_of(note: Note) -> tuple[int, int]:

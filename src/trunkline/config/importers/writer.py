@@ -38,10 +38,12 @@ cast("Any", _Representer).add_representer(type(None), _null)
 
 
 class Written(msgspec.Struct, frozen=True):
-    """The text, and by `line:column` in it the place in the source."""
+    """The text, and by `line:column` in it the place in the source and that in the draft."""
 
     text: str
     origins: dict[str, str]
+    paths: dict[str, Path]
+    """Of those that begin at one place the innermost."""
 
     def origin(self, place: str) -> str | None:
         """Where in the source that came from what stands at `line:column` of the text."""
@@ -63,11 +65,11 @@ def write(draft: Draft, title: str) -> Written:
     stream = io.StringIO()
     yaml.dump(root, stream)
     text = stream.getvalue()
-    origins: dict[str, str] = {}
+    written = Written(text, {}, {})
     documents = parse_yaml(text, "")
     if documents:
-        _locate(documents[0], tree, (), _where_of(draft), origins)
-    return Written(text, origins)
+        _locate(documents[0], tree, (), _where_of(draft), written)
+    return written
 
 
 def _existing(tree: Tree, at: Path) -> Path:
@@ -137,19 +139,21 @@ def _where_of(draft: Draft) -> Callable[[Path, Tree], str | None]:
 
 
 def _locate(
-    node: Node, tree: Tree, path: Path, where: Callable[[Path, Tree], str | None], origins: dict[str, str]
+    node: Node, tree: Tree, path: Path, where: Callable[[Path, Tree], str | None], written: Written
 ) -> None:
-    """Note the origin of every value and key; of those that begin at one place, the outermost."""
+    """Note the origin and the path of every value and key; the origin is the outermost's that begins there."""
     origin = where(path, tree)
     if origin is None:
         return
-    origins.setdefault(node.where.lstrip(":"), origin)
+    written.origins.setdefault(node.where.lstrip(":"), origin)
+    written.paths[node.where.lstrip(":")] = path
     if isinstance(node, Mapping) and isinstance(tree, dict):
         for key, entry in node.items.items():
             below = where((*path, key), tree[key])
             if below is not None:
-                origins.setdefault(entry.where.lstrip(":"), below)
-            _locate(entry.node, tree[key], (*path, key), where, origins)
+                written.origins.setdefault(entry.where.lstrip(":"), below)
+            written.paths[entry.where.lstrip(":")] = (*path, key)
+            _locate(entry.node, tree[key], (*path, key), where, written)
     elif isinstance(node, Sequence) and isinstance(tree, list):
         for at, (item, value) in enumerate(zip(node.items, tree, strict=True)):
-            _locate(item, value, (*path, at), where, origins)
+            _locate(item, value, (*path, at), where, written)

@@ -178,10 +178,6 @@ def test_the_first_generation_of_names(tmp_path: Path) -> None:
         ("variants: {a: {base_off: b}}\n", ":1:26: variants.a.base_off: there is no such variant before it"),
         ("variants: {a: {base_off: b}, b: {base_off: a}}\n", "there is no such variant before it"),
         ("variants: {a: {base_off: b}, b: 1}\n", "variants.b: expected keys and values"),
-        (
-            "variants: {a: {model_regex: '*'}}\n",
-            "cannot be carried: variants.a.match: is no regular expression",
-        ),
         ("variants: {a: {weak_defaults: [1]}}\n", "variants.a.weak_defaults: expected keys and values"),
         ("variants: {a: {weak_logit_bias: [1]}}\n", "weak_logit_bias[0]: expected a token and its bias"),
         ("variants: {a: {thinking: 1}}\n", "variants.a.thinking: expected keys and values"),

@@ -110,7 +110,7 @@ def test_settings_of_the_gateway(tmp_path: Path) -> None:
     more = "general_settings: {master_key: sk-1234, max_request_size_mb: 5}\n"
     made = Made(tmp_path, "litellm", one("model: gpt-4o", more=more))
     assert (made.settings.keys[0].key, made.settings.server.max_body) == ("sk-1234", 5 << 20)
-    assert "`master_key` is a secret that is written down; better `${VARIABLE}`" in made.notes
+    assert "`key` is a secret that is written down; better `${VARIABLE}`" in made.notes
 
 
 @pytest.mark.parametrize(
@@ -317,6 +317,17 @@ def test_a_file_sets_its_own_variables(tmp_path: Path) -> None:
     assert "api_key: ${ELSE:-}\n" in made.text
 
 
+def test_headers_with_secrets(tmp_path: Path) -> None:
+    headers = "Authorization: Bearer sk-abcdef12345678, X-Team: a, X-Api-Key: os.environ/K, Cookie: none"
+    made = Made(tmp_path, "litellm", one(f"model: openai/x, api_key: none, headers: {{{headers}}}"))
+    assert [note for note in made.notes if "is a secret" in note] == [
+        "`Authorization` is a secret that is written down; better `${VARIABLE}`"
+    ]
+    lines = made.text.splitlines()
+    at = next(at for at, line in enumerate(lines) if "`Authorization` is a secret" in line)
+    assert lines[at + 1].strip() == "Authorization: Bearer sk-abcdef12345678"
+
+
 def test_credentials_by_name(tmp_path: Path) -> None:
     more = "credential_list:\n  - {credential_name: c, credential_values: {api_key: os.environ/K, api_base: http://h}}\n"
     text = one("model: hosted_vllm/x, litellm_credential_name: c", more=more)
@@ -352,7 +363,7 @@ def test_settings_for_all_backends(tmp_path: Path) -> None:
         ("model_list: [{model_name: x}]", ":1:14: model_list[0].litellm_params.model: is required"),
         (
             "model_list: [{model_name: os.environ/X, litellm_params: {model: gpt-4o}}]",
-            ":1:27: model_list[0].model_name: comes from a variable that is not set, and a name is needed",
+            ":1:27: a deployment is left out: `model_list[0].model_name` comes from a variable that is not set",
         ),
         (one("model: azure/x"), ""),
         (

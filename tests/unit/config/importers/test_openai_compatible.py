@@ -157,6 +157,14 @@ def test_secrets_that_are_written_down(tmp_path: Path) -> None:
     made = Made(tmp_path, "openai_compatible", "base_url: http://h\napi_key: sk-$$x\n")
     assert made.settings.backends[0].api_key == "sk-$$x"
     assert "`api_key` is a secret that is written down; better `${VARIABLE}`" in made.notes
+    text = "base_url: http://h\nheaders: {X-Token: abc-def, X-Team: a}\nclient_id: c\nclient_secret: s-e-c\ntoken_url: https://t\n"
+    told = [
+        note for note in Made(tmp_path, "openai_compatible", text).imported.notes if "secret" in note.text
+    ]
+    assert [(note.where.split(":", 1)[1], note.text.split()[0]) for note in told] == [
+        ("2:20", "`X-Token`"),
+        ("4:16", "`client_secret`"),
+    ]
     made = Made(tmp_path, "openai_compatible", "base_url: http://h\napi_key: not-needed\n")
     assert made.notes == []
 
