@@ -23,6 +23,7 @@ from trunkline.routing.models import PublicModels
 from trunkline.routing.plan import Plan, unknown_model
 from trunkline.routing.route import OF_CONTEXT, Pick, Route
 from trunkline.routing.routes import Routes
+from trunkline.routing.rules import Rules
 from trunkline.routing.target import Target
 
 NEEDS = {
@@ -88,7 +89,9 @@ class Choices:
         self._known: dict[tuple[str, str, bool, str], dict[str, Choice]] = {}
         self._refused: dict[str, Fault] = {}
         self._public = PublicModels(settings.models)
-        self.names = Names(settings.shaping, self._is_model)
+        self._models: frozenset[str] | None = None
+        self._rules = Rules(settings.rules)
+        self.names = Names(settings.shaping, self._is_model, self._is_led)
         self.blank = self.names.blank
         """What a request object that names no model is taken to name."""
 
@@ -104,6 +107,7 @@ class Choices:
 
     def forget(self) -> None:
         """Backends were found to have other models, or models to be able to do other things."""
+        self._models = None
         for routes in self._routes.values():
             routes.clear()
         for known in self._known.values():  # whoever looks into one of them holds it
@@ -194,7 +198,12 @@ class Choices:
         return pinned and (not needs or self._upstreams[backend].speaks(needs))
 
     def _is_model(self, name: str) -> bool:
-        return name in self._public.names() or name in self._plan.all_names()
+        if self._models is None:
+            self._models = frozenset((*self._public.names(), *self._plan.all_names()))
+        return name in self._models
+
+    def _is_led(self, name: str) -> bool:
+        return self._settings.router is not None or bool(self._rules.of(name))
 
     def _choice(self, route: Route, pin: str, ordering: Ordering | None, *, blank: bool) -> Choice:
         plain = route.plain()

@@ -7,6 +7,7 @@ head decides (application.py), bodies that are not interpreted (opaque.py), the 
 from trunkline.engine.choices import NEEDS
 from trunkline.engine.exchange import Exchange
 from trunkline.engine.guide import Led, needs_at, view_of
+from trunkline.engine.names import BLANK
 from trunkline.engine.request_view import RequestView
 from trunkline.engine.runtime import Runtime
 from trunkline.engine.shaping import COUNTED
@@ -98,7 +99,7 @@ class Entry:
             self._outlive()
             found = runtime.choose(model, self._needs, pin, led=bool(led_by), key=self.key)
             if isinstance(found, Fault):
-                return self.refuse(connection, found, model)
+                return self.refuse(connection, found, "" if model == BLANK else model)
             choice = found
         needs = needs_at(choice.route, fields) if choice.reads else None
         if (

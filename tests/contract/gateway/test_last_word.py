@@ -126,3 +126,50 @@ async def test_parameters_go_where_they_are_known(tmp_path: Path) -> None:
         assert found["max_output_tokens"] == 5
         found = await fields(world, "/v1/embeddings", model=model, input="x")
         assert found == {"input": "x", "dimensions": 8}
+
+
+@on_both_loops
+async def test_a_group_of_a_variant_s_name_is_laid_over_the_variant(tmp_path: Path) -> None:
+    text = (
+        "backends: [{name: a, url: '${A}', models: [sim-small]}]\nvariants: {low: {params: {x: 1, y: 1}}}\n"
+        "keys: [{name: k, key: kkk, models: [sim-small]}]\n"
+    )
+    environ = {"LLM_PARAMS": "model=sim-small@low,q=1"}
+    headers = "authorization: Bearer kkk\r\n"
+    async with running(made=written(tmp_path, text, environ)) as world:
+        body = {"model": "sim-small@low", "messages": SAY}
+        assert (await world.ask(post(CHAT, body, headers=headers))).status == 200
+        assert json.loads(world.seen.body) == body | {"model": "sim-small", "x": 1, "y": 1, "q": 1}
+
+
+@on_both_loops
+async def test_variants_are_for_the_model_that_rules_choose(tmp_path: Path) -> None:
+    text = (
+        "backends: [{name: a, url: '${A}', models: ['*']}]\n"
+        "variants: {low: {match: 'gpt-oss-.*', params: {low: 1}}, v: {match: 'auto|gpt-oss-.*', params: {v: 1}}, "
+        "brief: {params: {brief: 1}}}\n"
+        "rules: [{for: [auto], when: {tools: true}, use: qwen3}, "
+        "{for: [auto], when: {stream: false}, use: gpt-oss-20b}]\n"
+    )
+    async with running(made=written(tmp_path, text)) as world:
+
+        async def sent(name: str, **more: Any) -> tuple[str, dict[str, Any]]:
+            added = await fields(world, model=name, **more)
+            return json.loads(world.seen.body)["model"], added
+
+        assert await sent("auto@low") == ("gpt-oss-20b", {"low": 1})
+        assert await sent("auto@v@brief") == ("gpt-oss-20b", {"v": 1, "brief": 1})
+        tools = [{"type": "function", "function": {"name": "f"}}]
+        assert await sent("auto@v@brief", tools=tools) == ("qwen3", {"tools": tools, "brief": 1})
+
+
+@on_both_loops
+async def test_no_name_of_a_client_is_taken_for_none(tmp_path: Path) -> None:
+    text = "backends: [{name: a, url: '${A}', models: [sim-small]}]\n"
+    environ = {"LLM_PARAMS": "model=default,upstream_model_name=gone"}
+    async with running(made=written(tmp_path, text, environ)) as world:
+        for body, says in (({"model": "\0"}, "\0"), ({"model": ""}, "gone"), ({}, "gone")):
+            reply = await world.ask(post(CHAT, body | {"messages": SAY}))
+            assert (reply.status, f"`{says}`" in reply.json["error"]["message"]) == (404, True)
+            await world.quiet()
+            assert world.record.model == body.get("model", "")
