@@ -1,7 +1,8 @@
 """One entry of LiteLLM's `model_list` -> the backend that it asks, and what there is to say of the target.
 
-Owns addresses, credentials, timeouts and parameters. Does not own what several entries of one name make together
-(litellm.py) nor settings for all of them (litellm_settings.py).
+Owns credentials, timeouts and headers, and which entries are left out. Does not own addresses (litellm_address.py),
+parameters of requests (litellm_parameters.py), what several entries of one name make together (litellm.py) nor settings
+for all of them (litellm_settings.py).
 """
 
 import re
@@ -9,54 +10,13 @@ import re
 import msgspec
 
 from trunkline.config.importers.draft import Leaf, Path, Tree, shown
+from trunkline.config.importers.litellm_address import address_of, name_for
+from trunkline.config.importers.litellm_parameters import parameters
 from trunkline.config.importers.litellm_providers import OPEN, OTHERS, PREFIXES, Prefix, split
 from trunkline.config.importers.litellm_settings import Shared
 from trunkline.config.importers.source import Keys
-from trunkline.config.tree import Mapping, Scalar, Sequence
-from trunkline.net.url import parse_base_url
-from trunkline.providers.registry import PROVIDERS
+from trunkline.config.tree import Mapping
 
-REQUEST = (
-    *(
-        "temperature",
-        "top_p",
-        "top_k",
-        "min_p",
-        "n",
-        "stop",
-        "seed",
-        "max_tokens",
-        "max_completion_tokens",
-        "user",
-    ),
-    *(
-        "presence_penalty",
-        "frequency_penalty",
-        "repetition_penalty",
-        "logit_bias",
-        "logprobs",
-        "top_logprobs",
-    ),
-    *(
-        "response_format",
-        "reasoning_effort",
-        "verbosity",
-        "thinking",
-        "stream",
-        "stream_options",
-        "service_tier",
-    ),
-    *(
-        "parallel_tool_calls",
-        "tool_choice",
-        "tools",
-        "num_ctx",
-        "dimensions",
-        "encoding_format",
-        "modalities",
-    ),
-    *("keep_alive", "chat_template_kwargs", "guided_json", "safety_settings", "store", "prediction", "audio"),
-)
 _CAPABILITIES = {
     "supports_function_calling": "tools",
     "supports_vision": "vision",
@@ -68,7 +28,6 @@ TARGET, BACKEND = "target of a deployment", "backend of a deployment"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ENTRA = "https://login.microsoftonline.com/{}/oauth2/v2.0/token"
 _SCOPE = "https://cognitiveservices.azure.com/.default"
-_VERSION = re.compile(r"/v\d+\w*(?=/|$)|/openai(?=/|$)", re.IGNORECASE)
 _MOST_RETRIES = 10
 
 
@@ -119,7 +78,7 @@ def read(entry: Keys, shared: Shared) -> list[Deployment]:
         why = f"the API of {shown(prefix)} is not spoken here" if prefix else "its provider cannot be told"
         source.draft.note(entry.node.where, f"a deployment of {shown(str(name.value))} is left out: {why}")
         return []
-    backend = _address(params, known, url, rest)
+    backend = address_of(params, known, url, rest)
     if backend is None:
         why = f"{shown(known.row)} has no address of its own, and there is no `api_base`"
         source.draft.note(entry.node.where, f"a deployment of {shown(str(name.value))} is left out: {why}")
@@ -127,10 +86,10 @@ def read(entry: Keys, shared: Shared) -> list[Deployment]:
     _credential(params, known, backend, own="url" not in backend)
     _limits(params, shared, backend)
     _headers(params, backend)
-    defaults, forced = _parameters(params, shared)
+    defaults, forced = parameters(params, shared)
     info = entry.open("model_info", *place)
     found = Deployment(
-        name, rest, backend, _wanted(backend, rest), params, defaults, forced, _abilities(info)
+        name, rest, backend, name_for(backend, rest), params, defaults, forced, _abilities(info)
     )
     info.needless("mode")
     _pattern(found, prefix)
@@ -183,54 +142,6 @@ def _pattern(found: Deployment, prefix: str) -> None:
         found.stripped, found.name, found.model = prefix, Leaf(found.model, found.name.where), ""
     elif found.model == "*":
         found.model = ""
-
-
-def _address(params: Keys, known: Prefix, url: Leaf | None, model: str) -> dict[str, Tree] | None:
-    references, row = params.source.references, known.row
-    if url is None and known.base and (known.base in references.environ or not (_own(row) or known.url)):
-        url = Leaf(references.to(known.base), params.where("model"))
-    if url is None and known.url:
-        url = Leaf(known.url, params.where("model"))
-    if url is not None and row == "openai" and _host(references.now(str(url.value))) != "api.openai.com":
-        row = OPEN
-    backend: dict[str, Tree] = {"provider": Leaf(row, params.where("model"))}
-    if url is not None:
-        text = references.address(str(url.value)) if _own(row) is None else str(url.value)
-        backend["url"] = Leaf(_complete(text) if row == OPEN else text, url.where)
-    elif _own(row) is None:
-        return None
-    version = params.text("api_version")
-    if row == "azure" and version is None and "AZURE_API_VERSION" in references.environ:
-        version = Leaf(references.to("AZURE_API_VERSION"), params.where("model"))
-    if version is not None:
-        backend["api_version"] = version
-        if row == "azure":
-            backend["api_version"] = Leaf(references.filled(str(version.value), "api_version"), version.where)
-            backend["deployment_name"] = Leaf(model, params.where("model"))
-    elif row == "azure":
-        params.note("model", "is asked at the resource's /openai/v1, because there is no `api_version`")
-    return backend
-
-
-def _own(row: str) -> str | None:
-    return PROVIDERS[row].base_url
-
-
-def _host(url: str) -> str:
-    try:
-        return parse_base_url(url).host
-    except ValueError:
-        return ""
-
-
-def _complete(url: str) -> str:
-    """LiteLLM puts `/chat/completions` right behind the address; here /v1 comes between, if none is there."""
-    place, mark, query = url.partition("?")
-    place = place.rstrip("/")
-    path = place.partition("://")[2].partition("/")[2]
-    if "${" in url or not path or _VERSION.search(f"/{path}") or path.endswith("chat/completions"):
-        return url
-    return f"{place}/chat/completions{mark}{query}"
 
 
 def _credential(params: Keys, known: Prefix, backend: dict[str, Tree], *, own: bool) -> None:
@@ -300,24 +211,6 @@ def _headers(params: Keys, backend: dict[str, Tree]) -> None:
     backend["headers"] = found
 
 
-def _parameters(params: Keys, shared: Shared) -> tuple[dict[str, Tree], dict[str, Tree]]:
-    """What is filled in where the client leaves it out, and what is removed."""
-    defaults = dict(shared.defaults)
-    for key in REQUEST:
-        value = params.plain(key)
-        if value is not None:
-            defaults[key] = value
-    defaults |= params.plain_members("extra_body")
-    dropped = params.take("additional_drop_params")
-    nodes = dropped.items if isinstance(dropped, Sequence) else []
-    forced: dict[str, Tree] = {
-        node.text: Leaf(None, node.where) for node in nodes if isinstance(node, Scalar) and node.text
-    }
-    if params.truth("drop_params") is not False:
-        params.needless("drop_params")
-    return {key: value for key, value in defaults.items() if key not in forced}, forced
-
-
 def _abilities(info: Keys) -> dict[str, Tree]:
     window = info.whole("max_input_tokens", 1) or info.whole("max_tokens", 1)
     found: dict[str, Tree] = {} if window is None else {"context_window": window}
@@ -326,18 +219,3 @@ def _abilities(info: Keys) -> dict[str, Tree]:
         if truth is not None:
             found[ours] = Leaf(truth, info.where(theirs))
     return found
-
-
-def _wanted(backend: dict[str, Tree], model: str) -> str:
-    """A name for the backend: its provider, and what sets it apart from others of that."""
-    row, url = str(_value(backend, "provider")), str(_value(backend, "url"))
-    if "deployment_name" in backend:
-        return f"{row}-{model}"
-    host = _host(url) if url and "${" not in url else ""
-    own = _own(row)
-    return f"{row}-{host}" if host and (own is None or host != _host(own)) else row
-
-
-def _value(backend: dict[str, Tree], key: str) -> Tree | str:
-    leaf = backend.get(key)
-    return str(leaf.value) if isinstance(leaf, Leaf) else ""

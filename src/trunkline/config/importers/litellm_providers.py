@@ -76,46 +76,32 @@ PREFIXES: dict[str, Prefix] = {
 }
 OTHERS = frozenset(
     (
-        "bedrock",
-        "bedrock_converse",
-        "sagemaker",
-        "sagemaker_chat",
-        "vertex_ai",
-        "vertex_ai_beta",
-        "palm",
-        "replicate",
+        "bedrock", "bedrock_converse", "sagemaker", "sagemaker_chat", "vertex_ai", "vertex_ai_beta", "palm",
+        "replicate", "watsonx", "watsonx_text", "predibase", "nlp_cloud", "aleph_alpha", "petals", "cloudflare",
+        "databricks", "oci", "snowflake", "github_copilot", "triton", "clarifai", "oobabooga", "maritalk",
+        "voyage", "jina_ai", "infinity", "deepgram", "elevenlabs", "assemblyai", "topaz", "fal_ai", "recraft",
+        "bytez", "vllm", "auto_router",
     )
-) | {
-    *(
-        "watsonx",
-        "watsonx_text",
-        "predibase",
-        "nlp_cloud",
-        "aleph_alpha",
-        "petals",
-        "cloudflare",
-        "databricks",
-        "oci",
-    ),
-    *(
-        "snowflake",
-        "github_copilot",
-        "triton",
-        "clarifai",
-        "oobabooga",
-        "maritalk",
-        "voyage",
-        "jina_ai",
-        "infinity",
-    ),
-    *("deepgram", "elevenlabs", "assemblyai", "topaz", "fal_ai", "recraft", "bytez", "vllm", "auto_router"),
-}
+)  # fmt: skip
 """Providers of LiteLLM that have another API of their own, which is not spoken here."""
 
 _UNPREFIXED = {
     "openai": (
-        *("gpt-*", "chatgpt-*", "o1*", "o3*", "o4-*", "text-embedding-*", "dall-e-*", "whisper-*", "tts-*"),
-        *("ft:gpt-*", "davinci-*", "babbage-*", "omni-moderation-*", "text-moderation-*", "codex-*"),
+        "gpt-*",
+        "chatgpt-*",
+        "o1*",
+        "o3*",
+        "o4-*",
+        "text-embedding-*",
+        "dall-e-*",
+        "whisper-*",
+        "tts-*",
+        "ft:gpt-*",
+        "davinci-*",
+        "babbage-*",
+        "omni-moderation-*",
+        "text-moderation-*",
+        "codex-*",
     ),
     "anthropic": ("claude-*",),
     "cohere": ("command*", "embed-english-*", "embed-multilingual-*"),

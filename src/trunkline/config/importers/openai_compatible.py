@@ -32,17 +32,11 @@ _OAUTH = ("client_id", "client_secret", "token_url")
 _FILES = ("ca_bundle_path", "client_cert_path", "client_key_path")
 _REQUEST = frozenset(
     (
-        "top_p",
-        "top_k",
-        "min_p",
-        "frequency_penalty",
-        "presence_penalty",
-        "repetition_penalty",
-        "stop",
-        "seed",
-        "n",
+        "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "stop",
+        "seed", "n", "reasoning_effort", "max_completion_tokens", "logit_bias", "response_format", "user",
+        "service_tier",
     )
-) | {"reasoning_effort", "max_completion_tokens", "logit_bias", "response_format", "user", "service_tier"}
+)  # fmt: skip
 _KNOWN = _FIELDS | _ALIASES.keys() | _REQUEST | {"name", "type", "provider", "config"}
 # Settings of a research program: the part behind `llm.` -> ours.
 _LLM = {
