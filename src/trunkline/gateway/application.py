@@ -22,7 +22,7 @@ from trunkline.gateway.opaque import OpaqueRequest
 from trunkline.gateway.refusal import refusal_block
 from trunkline.gateway.surfaces import openai
 from trunkline.gateway.surfaces.models import ModelList
-from trunkline.gateway.surfaces.models_forwarded import ForwardedList
+from trunkline.gateway.surfaces.models_forwarded import forwarded
 from trunkline.gateway.surfaces.probes import Probes
 from trunkline.net.handler import Handler
 from trunkline.net.http1_server import ServerConnection
@@ -71,8 +71,8 @@ class DataApplication:
                 return self._probes.handler(entry.route.path, connection, entry.extra)
             if operation is openai.MODELS:
                 return self._models.handler(entry.route, entry.key, connection, entry.extra, head)
-            if operation.surface == openai.MODELS.surface and head.method == b"GET" and self._passthrough:
-                return ForwardedList(entry, runtime.choices.names)
+            if head.method == b"GET" and self._passthrough:
+                return forwarded(entry, head, connection, runtime)
             return OpaqueRequest(entry)
         request_id = runtime.next_id()
         if entry.fault is None:

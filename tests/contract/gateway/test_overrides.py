@@ -258,6 +258,34 @@ async def test_a_target_s_own_list_gets_them_too(shape: str) -> None:
 
 
 @on_both_loops
+async def test_one_of_these_names_is_answered_as_it_is_listed() -> None:
+    environ = {
+        "LLM_PARAMS": "model=fast,upstream_model_name=sim-small;model=a/b c,upstream_model_name=x;model=q,n=1"
+    }
+    async with running(made=started(environ)) as world:
+        listed = {entry["id"]: entry for entry in (await world.ask(get("/v1/models"))).json["data"]}
+        asked = len(world.sims[0].log)
+        for path, name in (
+            ("/v1/models/fast", "fast"), ("/models/fast/", "fast"), ("/v1/models/a/b%20c?x=1", "a/b c"),
+        ):  # fmt: skip
+            reply = await world.ask(get(path))
+            assert (reply.status, reply.json) == (200, listed[name])
+            assert reply.headers["x-request-id"].startswith("req_")
+        theirs = await world.ask(get("/v1/models/fast", headers="anthropic-version: 2023-06-01\r\n"))
+        assert (theirs.json["type"], theirs.json["id"]) == ("model", "fast")
+        assert len(world.sims[0].log) == asked
+        for path in (
+            "/v1/models/sim-small",
+            "/v1/models/q",
+            "/v1/models/",
+            "/v1/files/fast",
+            "/v1/models/default",
+        ):
+            plain, reply = await world.direct(get(path)), await world.ask(get(path))
+            assert (reply.status, reply.body) == (plain.status, plain.body)
+
+
+@on_both_loops
 async def test_a_target_s_own_list_without_such_names_is_as_it_was() -> None:
     groups = "model=sim-small,top_k=1;model=sim-large,upstream_model_name=x"
     async with running(made=started({"LLM_PARAMS": groups})) as world:

@@ -79,7 +79,7 @@ class ModelList:
 def _one(entries: list[Entry], wanted: str, dialect: Dialect) -> Entry | Fault:
     for entry in entries:
         if entry["id"] == wanted:
-            return _anthropic(entry) if dialect == "anthropic" else entry
+            return anthropic(entry) if dialect == "anthropic" else entry
     return unknown_model(wanted, (entry["id"] for entry in entries))
 
 
@@ -105,14 +105,14 @@ def _page(entries: list[Entry], query: bytes) -> Entry | Fault:
     else:
         page = entries[start:end][: int(limit)]
     return {
-        "data": [_anthropic(entry) for entry in page],
+        "data": [anthropic(entry) for entry in page],
         "has_more": len(page) < end - start,
         "first_id": page[0]["id"] if page else None,
         "last_id": page[-1]["id"] if page else None,
     }
 
 
-def _anthropic(entry: Entry) -> Entry:
+def anthropic(entry: Entry) -> Entry:
     """An entry as Anthropic's clients know it; a time that is not known is the epoch, as theirs says."""
     name: Any = entry.get("display_name") or entry.get("name")
     created: Any = entry.get("created_at")

@@ -1,19 +1,29 @@
-"""`GET /v1/models` where it is the target's own list that is forwarded: names that stand for its models are added.
+"""Lists of models where it is the target's own that is forwarded: names that stand for its models are added.
 
-Owns the change of that one answer. Does not own which names there are (engine/names.py) nor lists that the gateway
-makes itself (models.py). An answer that is no list of models, or none that was held whole, passes as it is; of a list
-all that was there stays, byte for byte.
+Owns the change of `GET /v1/models`, and the answer to `GET /v1/models/{name}` for such a name, which the target does
+not know. Does not own which names there are (engine/names.py) nor lists that the gateway makes itself (models.py). An
+answer that is no list of models, or none that was held whole, passes as it is; of a list all that was there stays, byte
+for byte.
 """
 
+import re
+from functools import partial
 from typing import Any, cast
+from urllib.parse import unquote
 
 import msgspec
 
 from trunkline.engine.listing import pseudo
 from trunkline.engine.names import Names
+from trunkline.engine.runtime import Runtime
 from trunkline.gateway.entry import Entry
 from trunkline.gateway.opaque import OpaqueRequest
+from trunkline.gateway.surfaces.local import LocalRequest, Reply
+from trunkline.gateway.surfaces.models import anthropic
 from trunkline.net.http1_server import ServerConnection
+from trunkline.wire.head import RequestHead
+
+_ONE = re.compile(rb"(?:/v1|/api/v1|/openai/v1)?/models/(.+?)/?")
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -24,6 +34,27 @@ class _Listed(msgspec.Struct, gc=False):
 
 
 _decode_entries = msgspec.json.Decoder(list[_Listed]).decode
+
+
+def forwarded(
+    entry: Entry, head: RequestHead, connection: ServerConnection, runtime: Runtime
+) -> OpaqueRequest | LocalRequest:
+    """What takes a GET that is to be forwarded."""
+    names = runtime.choices.names
+    if entry.route.operation.surface == "models":
+        return ForwardedList(entry, names)
+    asked = _ONE.fullmatch(entry.route.path)
+    name = unquote(asked[1].decode("latin-1")) if asked is not None else ""
+    found = next((one for one in pseudo(names, ()) if one["id"] == name), None)
+    if found is None:
+        return OpaqueRequest(entry)
+    shown = anthropic(found) if b"anthropic-version" in head.fields else found
+    block = b"x-request-id: %b\r\n%b" % (runtime.next_id(), entry.extra)
+    return LocalRequest(connection, partial(_told, _encode(shown)), block)
+
+
+async def _told(body: bytes) -> Reply:
+    return Reply(200, body)
 
 
 class ForwardedList(OpaqueRequest):
