@@ -15,7 +15,7 @@ from trunkline.net.http1_client import ClientConnection
 from trunkline.streams.answer import AS_IT_IS
 from trunkline.streams.fold import Folder
 from trunkline.streams.inspect import ChatInspector, StreamInspector
-from trunkline.streams.rewrite import Rewriter
+from trunkline.streams.rewrite import OBJECTS, Rewriter
 from trunkline.streams.splice import Splice
 from trunkline.streams.transcript import Transcript
 from trunkline.streams.unfold import unfold
@@ -24,6 +24,7 @@ from trunkline.wire.encoding import Inflater
 from trunkline.wire.head import UNTIL_CLOSE, ResponseHead
 from trunkline.wire.openai import ABSENT
 from trunkline.wire.usage import Usage, parse_usage
+from trunkline.wire.values import SSE_SURFACES
 
 MAX_WHOLE = 8 * 1024 * 1024
 """Bytes of a JSON answer that are held, so that it can still fail over; DESIGN section 3."""
@@ -221,7 +222,12 @@ class Relay:
             self._unfold(body)
             return
         answer = owner.answer
-        if answer is not AS_IT_IS and body:
+        # What streams are not shaped, whole answers are not either: /responses and /messages have other events.
+        if (
+            answer is not AS_IT_IS
+            and body
+            and (owner.call.surface not in SSE_SURFACES or owner.call.surface in OBJECTS)
+        ):
             body, self.only_thoughts = rewrite_whole(body, owner.call.surface, answer)
         owner.deliver(self, body)
 

@@ -138,7 +138,7 @@ async def test_silence_behind_the_terminal_event_ends_the_stream_soon() -> None:
 @on_both_loops
 async def test_a_json_answer_to_a_stream_request_is_no_stream() -> None:
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"}]}")
+        await reader.readuntil(b"{}]")
         writer.write(
             b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 15\r\n\r\n{"choices": []}'
         )
