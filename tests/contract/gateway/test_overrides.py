@@ -277,7 +277,6 @@ async def test_one_of_these_names_is_answered_as_it_is_listed() -> None:
         for path in (
             "/v1/models/sim-small",
             "/v1/models/q",
-            "/v1/models/",
             "/v1/files/fast",
             "/v1/models/default",
         ):
