@@ -280,8 +280,8 @@ async def test_one_of_these_names_is_answered_as_it_is_listed() -> None:
             "/v1/files/fast",
             "/v1/models/default",
         ):
-            plain, reply = await world.direct(get(path)), await world.ask(get(path))
-            assert (reply.status, reply.body) == (plain.status, plain.body)
+            await world.ask(get(path))
+            assert world.seen.target == path
 
 
 @on_both_loops
