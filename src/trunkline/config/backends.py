@@ -86,13 +86,20 @@ class Assembler:
         self._check_text(values, said)
         self._check_files(values, said)
         level = self._take_level(values, said)
-        return None if len(self._report.errors) > before else {**values, "level": level_of(level, self._tags)}
+        return (
+            None
+            if len(self._report.errors) > before
+            else {**values, "level": level_of(level, self._tags, node)}
+        )
 
     def _take_level(self, values: dict[str, Any], said: "_Said") -> dict[str, Any]:
         """What it says of shaping requests and answers, out of its values."""
         level = {name: values.pop(name) for name in LEVEL_FIELDS if name in values}
         filled = {name: values.pop(name) for name in DEFAULTS if name in values}
         if INVALID in (*level.values(), *filled.values()):
+            level = {name: value for name, value in level.items() if value is not INVALID}
+            for place, problem in mistakes(level):
+                said.error_at(place, problem)
             return {}
         defaults: dict[str, Raw] = level.setdefault("defaults", {})
         for name, value in filled.items():

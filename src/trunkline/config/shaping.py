@@ -15,7 +15,7 @@ from trunkline.config.levels import Group, Level, Levels, Variant
 from trunkline.config.llm_params import parse_groups
 from trunkline.config.model import ModelEntry, Settings, VariantEntry
 from trunkline.config.routing import line
-from trunkline.config.tree import Node, key_at, value_at
+from trunkline.config.tree import Node, at, is_null, key_at, value_at
 from trunkline.policy.keys import KeySettings
 from trunkline.policy.overrides import Fields, laid, written
 from trunkline.routing.models import ModelSettings, Place, bad_name, close_hint
@@ -54,10 +54,11 @@ def _wrong(tags: tuple[str, str]) -> str:
     return problems(ThinkSettings(tags=[list(tags)]))
 
 
-def level_of(values: Mapping[str, Any], tags: tuple[str, str]) -> Level:
-    """What the fields of one entry say; those that are missing say nothing."""
+def level_of(values: Mapping[str, Any], tags: tuple[str, str], node: Node | None) -> Level:
+    """What the fields of one entry say; those that are missing say nothing. `node`: where it was read from."""
     think: ThinkSettings | None = values.get("think")
-    if think is not None and think.tags == _OWN.tags:
+    named = None if node is None else at(node, "think", "tags")
+    if think is not None and think.tags == _OWN.tags and (named is None or is_null(named)):
         think = structs.replace(think, tags=[list(tags)])
     return Level(
         overrides=written(
@@ -98,7 +99,7 @@ def levels_of(
     entries: list[tuple[Place, Entry]] = [
         *((("models", name), item) for name, item in models.items()),
         *((("variants", name), item) for name, item in variants.items()),
-        *((("keys", at), item) for at, item in enumerate(settings.keys)),
+        *((("keys", index), item) for index, item in enumerate(settings.keys)),
     ]
     for place, item in entries:
         for within, problem in mistakes(structs.asdict(item)):
@@ -111,14 +112,18 @@ def levels_of(
     nothing = Level()
     if report.errors:
         return Levels()
+    own = {
+        name: level_of(structs.asdict(item), tags, at(root, "variants", name))
+        for name, item in variants.items()
+    }
     return Levels(
         backends={name: level for name, level in backends.items() if level != nothing},
         models={
             name: level
             for name, item in models.items()
-            if (level := level_of(structs.asdict(item), tags)) != nothing
+            if (level := level_of(structs.asdict(item), tags, at(root, "models", name))) != nothing
         },
-        variants={name: _resolved(name, variants, tags) for name in variants},
+        variants={name: _resolved(name, variants, own) for name in variants},
         groups=_groups(environ, tags, report),
         tags=tags,
     )
@@ -150,12 +155,12 @@ def _wrong_variants(variants: dict[str, VariantEntry]) -> Iterator[tuple[Place, 
             re.compile(item.match)
         except (re.error, OverflowError, RecursionError) as error:
             yield ("variants", name, "match"), f"is no regular expression: {error}"
-        for at, other in enumerate(item.extends):
+        for index, other in enumerate(item.extends):
             if other not in variants:
                 words = f"no variant is called `{other[:100]}`{close_hint(other, variants)}"
-                yield ("variants", name, "extends", at), words
+                yield ("variants", name, "extends", index), words
             elif _leads_to(other, name, variants):
-                yield ("variants", name, "extends", at), f"`{other[:100]}` extends `{name[:100]}` itself"
+                yield ("variants", name, "extends", index), f"`{other[:100]}` extends `{name[:100]}` itself"
 
 
 def _leads_to(begin: str, end: str, variants: dict[str, VariantEntry]) -> bool:
@@ -172,11 +177,10 @@ def _leads_to(begin: str, end: str, variants: dict[str, VariantEntry]) -> bool:
     return False
 
 
-def _resolved(name: str, variants: dict[str, VariantEntry], tags: tuple[str, str]) -> Variant:
+def _resolved(name: str, variants: dict[str, VariantEntry], own: dict[str, Level]) -> Variant:
     item = variants[name]
-    below = [_resolved(other, variants, tags) for other in item.extends]
-    own = level_of(structs.asdict(item), tags)
-    levels = [*(one.level for one in below), own]
+    below = [_resolved(other, variants, own) for other in item.extends]
+    levels = [*(one.level for one in below), own[name]]
     return Variant(
         level=Level(
             overrides=laid(level.overrides for level in levels),

@@ -54,6 +54,17 @@ def is_null(node: Node) -> bool:
     return isinstance(node, Scalar) and node.plain and node.text in _NULLS
 
 
+def at(root: Node, *path: str | int) -> Node | None:
+    """The value by keys and indexes; None where there is none."""
+    node = root
+    for step in path:
+        below = _below(node, step)
+        if below is None:
+            return None
+        node = below.node
+    return node
+
+
 def value_at(root: Node, *path: str | int) -> str:
     """The position of a value by keys and indexes, or of the nearest thing around it that is written."""
     node = root

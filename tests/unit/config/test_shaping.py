@@ -216,7 +216,10 @@ def test_a_target_of_the_environment_has_its_thoughts_cut_out() -> None:
         ),
         (
             "    max_tokens: many\n    params: {model: x}\n",
-            ["4:17: backends[0].max_tokens: expected a whole number, not 'many'"],
+            [
+                "4:17: backends[0].max_tokens: expected a whole number, not 'many'",
+                "5:14: backends[0].params.model: is not set here: `models:` says which model a backend is asked for",
+            ],
         ),
         (
             "    think: splt\n",
@@ -324,4 +327,43 @@ def test_secrets_that_are_written_down_are_told_of(tmp_path: Path) -> None:
         "backends[0].params.api_key",
         "backends[0].params.headers.Authorization[0]",
         "backends[0].defaults.secret",
+    ]
+
+
+def test_tags_that_are_written_hold_even_if_they_are_the_usual_ones(tmp_path: Path) -> None:
+    think = "think: {mode: strip, tags: [[<think>, </think>]]}"
+    text = f"""\
+backends: [{{name: a, url: "http://h", {think}}}, {{name: b, url: "http://h", think: {{mode: strip, tags: null}}}}]
+models: {{m: {{targets: [{{backend: a}}], {think}}}, n: {{targets: [{{backend: a}}], think: strip}}}}
+variants: {{v: {{{think}}}, w: {{extends: [v]}}, x: {{think: strip}}}}
+"""
+    found = levels(tmp_path, text, {"THINK_TAG": "<t>", "THINK_END_TAG": "</t>"})
+    tags = {
+        name: level.think.tags
+        for name, level in (
+            *found.backends.items(),
+            *found.models.items(),
+            *((name, variant.level) for name, variant in found.variants.items()),
+        )
+        if level.think is not None
+    }
+    usual, other = [("<think>", "</think>")], [("<t>", "</t>")]
+    assert {name: [*map(tuple, pairs)] for name, pairs in tags.items()} == {
+        "a": usual, "b": other, "m": usual, "n": other, "v": usual, "w": usual, "x": other,
+    }  # fmt: skip
+
+
+def test_all_mistakes_of_a_backend_are_reported_at_once(tmp_path: Path) -> None:
+    text = BACKEND + (
+        "    temperature: hot\n    defaults: {n: .nan}\n    nonsense: 1\n"
+        "    params: {model: m, messages: [], stream: maybe}\n"
+    )
+    places = [line.split(": ")[1].split(" ")[0] for line in errors(tmp_path, text)]
+    assert places == [
+        "backends[0].temperature",
+        "backends[0].defaults.n",
+        "unknown",
+        "backends[0].params.model",
+        "backends[0].params.messages",
+        "backends[0].params.stream",
     ]

@@ -1,5 +1,6 @@
 import pytest
 
+from trunkline.config import tree
 from trunkline.config.parse import parse_yaml
 from trunkline.config.tree import Mapping, Node, Scalar, Sequence, is_null, key_at, replaced, value_at
 from trunkline.errors import ConfigError
@@ -87,3 +88,10 @@ def test_a_path_that_leads_nowhere(text: str, keys: list[str], message: str) -> 
     with pytest.raises(ConfigError) as caught:
         replaced(root_of(text), keys, VALUE)
     assert str(caught.value) == message
+
+
+def test_values_are_found_by_keys_and_indexes() -> None:
+    root = root_of("a: [x]\n")
+    assert tree.at(root, "a", 0) is at(root, "a", 0)
+    assert tree.at(root) is root
+    assert tree.at(root, "a", 1) is tree.at(root, "b") is tree.at(root, "a", 0, "c") is None
