@@ -66,12 +66,14 @@ def parse_groups(text: str, warn: Warn) -> dict[str, Group]:
 def _group(name: str, items: list[str], warn: Warn) -> Group:
     options: dict[str, str] = {}
     force: dict[str, msgspec.Raw] = {}
-    for item in items:
+    for at, item in enumerate(items, 1):
         key, equals, value = item.partition("=")
         key = key.strip()
         if not equals or not key:
             if item.strip():
-                warn(f"`{name}`: an item without `=` is left out")
+                # Not shown: it may be a secret, or the end of one that held a comma.
+                lacks = "name in front of its `=`" if equals else "`=`"
+                warn(f"`{name}`: item {at} behind the name has no {lacks}; it is left out")
         elif key in _OPTIONS:
             options[key] = value
         elif key in _REFUSED:

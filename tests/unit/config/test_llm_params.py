@@ -108,8 +108,8 @@ def test_what_is_malformed_is_left_out_with_a_warning() -> None:
         "group 2 does not begin with `model=NAME`; it is left out",
         "group 3 does not begin with `model=NAME`; it is left out",
         "group 4 does not begin with `model=NAME`; it is left out",
-        "`b`: an item without `=` is left out",
-        "`b`: an item without `=` is left out",
+        "`b`: item 1 behind the name has no `=`; it is left out",
+        "`b`: item 3 behind the name has no name in front of its `=`; it is left out",
     ]
 
 
