@@ -80,6 +80,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 _Seconds = Annotated[float, Meta(gt=0)]
 
+# The fields of a level stand in each entry that is one: a struct of msgspec has one base.
 _Params = Annotated[
     dict[str, Raw],
     Meta(

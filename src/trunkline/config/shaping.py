@@ -13,7 +13,7 @@ from msgspec import structs
 from trunkline.config.bind import Report
 from trunkline.config.levels import Group, Level, Levels, Variant
 from trunkline.config.llm_params import parse_groups
-from trunkline.config.model import ModelEntry, Settings, VariantEntry
+from trunkline.config.model import BackendEntry, ModelEntry, Settings, VariantEntry
 from trunkline.config.routing import line
 from trunkline.config.tree import Node, at, is_null, key_at, value_at
 from trunkline.policy.keys import KeySettings
@@ -24,7 +24,9 @@ from trunkline.streams.think import ThinkSettings, problems
 GROUPS, START, END = "LLM_PARAMS", "THINK_TAG", "THINK_END_TAG"
 """Variables of the environment, which hold whatever else the settings come from."""
 
-LEVEL_FIELDS = ("params", "defaults", "append_to_last_user_message", "think", "reasoning", "rename")
+LEVEL_FIELDS = tuple(
+    name for name in VariantEntry.__struct_fields__ if name in BackendEntry.__struct_fields__
+)
 """Of entries of backends, models and variants."""
 
 _FIXES = {

@@ -7,7 +7,9 @@ import pytest
 
 from trunkline.config.levels import Level, Levels
 from trunkline.config.load import load
-from trunkline.config.model import Loaded
+from trunkline.config.model import BackendEntry, Loaded, ModelEntry, VariantEntry
+from trunkline.config.scalars import fields_of
+from trunkline.config.shaping import LEVEL_FIELDS
 from trunkline.errors import ConfigError
 from trunkline.policy.keys import key_of
 from trunkline.policy.overrides import Overrides
@@ -328,6 +330,22 @@ def test_secrets_that_are_written_down_are_told_of(tmp_path: Path) -> None:
         "backends[0].params.headers.Authorization[0]",
         "backends[0].defaults.secret",
     ]
+
+
+def test_the_fields_of_a_level_are_the_same_wherever_they_stand() -> None:
+    assert LEVEL_FIELDS == (
+        "params",
+        "defaults",
+        "append_to_last_user_message",
+        "think",
+        "reasoning",
+        "rename",
+    )
+    backend, model, variant = (
+        {name: field.type for name, field in fields_of(cls).items() if name in LEVEL_FIELDS}
+        for cls in (BackendEntry, ModelEntry, VariantEntry)
+    )
+    assert backend == model == variant
 
 
 def test_tags_that_are_written_hold_even_if_they_are_the_usual_ones(tmp_path: Path) -> None:
