@@ -10,17 +10,21 @@ reads them as if an upstream had sent them). Id and time are arguments: Ollama g
     {"done": true, "done_reason": "stop", counts}        finish_reason; a chunk with usage and no choices; `[DONE]`
     {"error": "..."}                                     an error event, and nothing after it
 
-A line without a line end is read when the stream has ended properly. One that is no JSON is left out, as a malformed
-event is; one over `LIMIT` cannot be passed on untranslated, as such an event would be, so it ends the stream with an
-error. Without `done` no `[DONE]` is made up: the stream stays incomplete, and is judged as one.
+A line without a line end is read when the stream has ended properly; blanks before a line are no part of it. One that
+is no JSON object is left out, as a malformed event is; of any other all is told that can be read (ollama_line.py). One
+over `LIMIT` cannot be passed on untranslated, as such an event would be, so it ends the stream with an error. Without
+`done` no `[DONE]` is made up: the stream stays incomplete, and is judged as one.
 
 Shapes: docs/api.md and `ChatResponse` in api/types.go of ollama/ollama.
 """
 
+import re
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
+from trunkline.providers.ollama_line import UNREADABLE, Line, Message, ToolCall, read
 from trunkline.wire import sse
 from trunkline.wire.error_body import extract_message
 
@@ -30,49 +34,17 @@ LIMIT = sse.LIMIT
 _REASONS = frozenset(("stop", "length", "content_filter", "tool_calls", "function_call"))
 _DONE = b"data: [DONE]\n\n"
 _TOO_LONG = f"a line of Ollama's answer is longer than {LIMIT} bytes"
-_ABSENT = msgspec.Raw()
 _NOTHING: dict[str, Any] = {}
+# What is blank before a line, lines too, costs next to nothing, and the pattern cannot fail.
+_LINES = re.compile(rb"\s*+([^\n]*)").findall
 
 _encode = msgspec.json.encode
-
-
-class _Function(msgspec.Struct, gc=False):
-    name: str
-    arguments: msgspec.Raw = _ABSENT
-
-
-class _ToolCall(msgspec.Struct, gc=False):
-    function: _Function
-    id: str | None = None
-
-
-class _Message(msgspec.Struct, gc=False):
-    content: str | None = None
-    thinking: str | None = None
-    tool_calls: list[_ToolCall] | None = None
-
-
-class _Line(msgspec.Struct, gc=False):
-    """One object of a stream, or the whole answer. Counts that are not there were not counted."""
-
-    model: str = ""
-    message: _Message | None = None
-    done: bool = False
-    done_reason: str | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
-    logprobs: list[msgspec.Raw] | None = None
-    error: Any = None
-
-
-_decode = msgspec.json.Decoder(_Line).decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 class NativeAnswer:
     """Translates one stream: bytes in any chunking in, whole events out.
 
-    `model` stands in where Ollama names none. `malformed`: lines that were no JSON.
+    `model` stands in where Ollama names none. `malformed`: lines that were no JSON objects.
     """
 
     __slots__ = ("_begun", "_buffer", "_calls", "_created", "_model", "_over", "_request_id", "malformed")
@@ -95,13 +67,14 @@ class NativeAnswer:
         if self._over:
             return b""
         end = data.rfind(b"\n") + 1
+        buffer = self._buffer
         if not end:
-            self._buffer += data
+            buffer += data if buffer else data.lstrip()
             return self._check_size()
-        lines = (bytes(self._buffer) + data[:end]).split(b"\n")
-        self._buffer.clear()
-        self._buffer += data[end:]
-        out = b"".join([self._line(line) for line in lines])
+        lines: list[bytes] = _LINES(bytes(buffer) + data[:end])
+        buffer.clear()
+        buffer += data[end:].lstrip()
+        out = b"".join([self._line(line) for line in lines if line])
         return out + self._check_size()
 
     def end(self) -> bytes:
@@ -126,22 +99,21 @@ class NativeAnswer:
             return b""
         if len(line) > LIMIT:
             return self._fail(_TOO_LONG)
-        line = line.strip()
         if not line:
             return b""
         try:
-            said = _decode(line.decode())  # not bytes: what the decoder skips must be UTF-8, too
+            said = read(line.decode())  # not bytes: what the decoder skips must be UTF-8, too
             if said.error:
                 info = extract_message(line)
                 return self._fail(info.message or "Ollama reported an error", info.code, info.type)
             return self._events(said)
-        except _UNREADABLE:
+        except UNREADABLE:
             self.malformed += 1
             return b""
 
-    def _events(self, said: _Line) -> bytes:
+    def _events(self, said: Line) -> bytes:
         self._model = said.model or self._model
-        deltas = self._deltas(said.message or _Message())
+        deltas = self._deltas(said.message or Message())
         if not deltas and (not self._begun or said.logprobs):
             deltas = [{"content": ""}]
         if not self._begun:
@@ -163,7 +135,7 @@ class NativeAnswer:
             out.append(_DONE)
         return b"".join(out)
 
-    def _deltas(self, message: _Message) -> list[dict[str, Any]]:
+    def _deltas(self, message: Message) -> list[dict[str, Any]]:
         """What a line adds, thoughts apart from what follows them: clients take a delta for one or the other."""
         deltas: list[dict[str, Any]] = []
         if message.thinking:
@@ -189,15 +161,17 @@ class NativeAnswer:
 def whole(body: bytes, model: str, *, request_id: str, created: int) -> bytes | None:
     """Translate the answer to a request with `stream: false` into a chat.completion.
 
-    None: it is none (an error, no JSON, not done), and is to be judged as it came.
+    None: it is none (an error, no JSON, not done, something else than text), and is to be judged as it came.
     """
     try:
-        said = _decode(body.decode())
+        said = read(body.decode())
         if said.error or not said.done:
             return None
-        message = said.message or _Message()
+        message = said.message or Message()
+        if message.content is UNSET:
+            return None
         calls = _tool_calls(message.tool_calls or [], request_id, 0)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     made: dict[str, Any] = {"role": "assistant", "content": message.content or ("" if not calls else None)}
     if message.thinking:
@@ -221,7 +195,7 @@ def whole(body: bytes, model: str, *, request_id: str, created: int) -> bytes | 
     return _encode(answer if usage is None else {**answer, "usage": usage})
 
 
-def _tool_calls(calls: list[_ToolCall], request_id: str, first: int) -> list[dict[str, Any]]:
+def _tool_calls(calls: list[ToolCall], request_id: str, first: int) -> list[dict[str, Any]]:
     """Calls in OpenAI's form. Ollama's own index is not taken: some of its parsers give each call the same."""
     return [
         {
@@ -242,13 +216,13 @@ def _text(arguments: msgspec.Raw) -> str:
     return msgspec.json.decode(held, type=str) if held.startswith(b'"') else held.decode()
 
 
-def _finish_reason(said: _Line, calls: int) -> str:
+def _finish_reason(said: Line, calls: int) -> str:
     """OpenAI's word: `load` and `unload` (there were no messages) and words to come are a stop."""
     reason = said.done_reason if said.done_reason in _REASONS else "stop"
     return "tool_calls" if calls and reason == "stop" else reason
 
 
-def _usage(said: _Line) -> dict[str, int] | None:
+def _usage(said: Line) -> dict[str, int] | None:
     """What was counted; a prompt that the cache held counts nothing in some versions."""
     if said.prompt_eval_count is None and said.eval_count is None:
         return None

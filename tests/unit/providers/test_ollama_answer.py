@@ -219,10 +219,9 @@ def test_errors_of_its_own_are_read(body: bytes) -> None:
     assert extract_message(body).message == json.loads(body)["error"]
 
 
-def test_lines_that_are_no_json_are_left_out_and_counted() -> None:
+def test_lines_that_are_no_json_objects_are_left_out_and_counted() -> None:
     reader = answer()
-    broken = b'<html>\n\n\r\n7\n{"done":1}\n\xff\n' + b'{"x":"\xff","done":false}\n'
-    broken += ndjson(said(tool_calls=[{"function": {}}]))
+    broken = b"<html>\n\n\r\n7\n[1]\nnull\n\xff\n" + b'{"x":"\xff","done":false}\n'
     found = events(reader.feed(broken + ndjson(said("a"), done())))
     assert reader.malformed == 6
     assert [event["choices"] for event in found[:1]] == [
@@ -231,13 +230,75 @@ def test_lines_that_are_no_json_are_left_out_and_counted() -> None:
     assert found[-1] == "[DONE]"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"eval_count": 1.5},
+        {"eval_count": -7, "prompt_eval_count": 10**30},
+        {"done": "no"},
+        {"done": 1},
+        {"done": None},
+        {"done_reason": 7},
+        {"model": None},
+        {"logprobs": {}},
+        {"logprobs": "none"},
+        {"message": {"content": "text", "thinking": False}},
+        {"message": {"content": "text", "tool_calls": {}}},
+        {"message": {"content": "text", "tool_calls": [None, {}, {"function": "f"}]}},
+    ],
+)
+def test_a_field_of_an_unexpected_type_is_left_out_and_the_text_stays(odd: dict[str, Any]) -> None:
+    line = {"message": {"content": "text"}, **odd}
+    assert choices(said("a"), line, done())[1:] == [({"content": "text"}, None), ({}, "stop")]
+    body = whole(
+        ndjson({"done": True, **line, **({"done": True} if "done" in odd else {})}),
+        "m",
+        request_id="i",
+        created=1,
+    )
+    assert body is not None
+    made = json.loads(body)
+    assert made["choices"][0]["message"]["content"] == "text"
+    assert "usage" not in made
+
+
+def test_text_of_an_unexpected_type_is_no_text() -> None:
+    found = choices(said("a"), said(content=7, thinking="t"), {"message": "b"}, done())  # type: ignore[arg-type]  # the point
+    assert found[1:] == [({"reasoning": "t"}, None), ({}, "stop")]
+
+
+def test_a_call_whose_name_cannot_be_read_is_a_call() -> None:
+    odd: list[dict[str, Any]] = [
+        {"id": 7, "function": {"name": None, "arguments": {"a": 1}}},
+        {"function": {}},
+        WEATHER,
+    ]
+    (first, _), (last, reason) = choices(said("text", tool_calls=odd[:1]), done())[-2:]
+    assert (last, reason) == ({}, "tool_calls")
+    assert first["tool_calls"] == [
+        {
+            "index": 0,
+            "id": "call_chatcmpl-1_0",
+            "type": "function",
+            "function": {"name": "", "arguments": '{"a": 1}'},
+        }
+    ]
+    made = choices(said("text", tool_calls=odd), done())[1][0]["tool_calls"]
+    assert [call["function"]["name"] for call in made] == ["", "", "get_weather"]
+
+
+def test_half_of_the_counts_is_not_told_for_all() -> None:
+    assert all("usage" not in event for event in stream(done(eval_count="many"))[:-1])
+
+
 def test_a_line_has_a_length(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LIMIT == 1024 * 1024
     monkeypatch.setattr(ollama_answer, "LIMIT", 200)
     fits = ndjson({"message": {"content": "x" * (201 - len(ndjson({"message": {"content": ""}})))}})
     assert len(fits) == 201
     assert "choices" in events(answer().feed(fits))[0]
-    for longer in (b" " + fits, b"x" * 201, b"x" * 1000 + b"\n"):
+    assert answer().feed(b" \r\n" * 200 + b" " * 201 + fits) == answer().feed(fits)
+    for longer in (fits[:-1] + b" \n", b"x" * 201, b"x" * 1000 + b"\n"):
         reader = answer()
         (event,) = events(reader.feed(longer))
         assert "longer than" in event["error"]["message"]
@@ -314,6 +375,7 @@ _LINES = st.lists(
             b"nonsense\n",
             b"\r\n",
             b"\n",
+            b" " * 700,
             b"x" * 700,
             ndjson(said("b")).replace(b"\n", b"\r\n"),
         ]
