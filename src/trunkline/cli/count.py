@@ -31,6 +31,8 @@ def count(file: Any, model: str, request: bool, json: bool) -> None:
             found = measure(raw.decode(), model)
     except (msgspec.DecodeError, UncountableError) as error:
         _fail(f"{name} is no request: {error}")
+    except RecursionError:
+        _fail(f"{name} is no request: it is nested too deeply")
     except UnicodeDecodeError as error:
         _fail(f"{name} is no text: byte {error.start} is not UTF-8")
     except DamagedRanksError as error:

@@ -76,6 +76,8 @@ def test_a_request_and_a_list_of_messages(capsys: pytest.CaptureFixture[str], pi
     ("data", "arguments", "says"),
     [
         (b"{", ("--request",), "<stdin> is no request: "),
+        (b"[" * 100_000, ("--request",), "<stdin> is no request: it is nested too deeply\n"),
+        (b'{"a":' * 100_000, ("--request",), "<stdin> is no request: it is nested too deeply\n"),
         (b'{"messages": [1]}', ("--request",), "<stdin> is no request: `messages[0]` must be an object\n"),
         (b'{"model": "x"}', ("--request",), "<stdin> is no request: there is nothing to count"),
         (b"7", ("--request",), "<stdin> is no request: `messages` must be a list\n"),
