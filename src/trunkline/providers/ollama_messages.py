@@ -15,6 +15,7 @@ from typing import Any, cast
 import msgspec
 
 from trunkline.errors import INVALID_REQUEST, Fault
+from trunkline.providers.ollama_line import UNREADABLE
 
 Message = dict[str, Any]
 
@@ -57,14 +58,13 @@ _decode = msgspec.json.Decoder(list[_Message]).decode
 _decode_parts = msgspec.json.Decoder(list[_Part]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 def native_messages(raw: msgspec.Raw) -> list[Message] | Fault:
     """Translate the value of `messages`."""
     try:
         messages = _decode(raw)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return Fault(INVALID_REQUEST, f"`messages`: {error}", param="messages")
     tools: dict[str, str] = {}  # of calls seen so far: id -> name; of equal ids the last one counts
     translated: list[Message] = []
@@ -128,7 +128,7 @@ def _arguments(raw: msgspec.Raw) -> msgspec.Raw | None:
         if held.startswith(b'"'):
             held = _decode_text(held).strip().encode() or b"{}"
         _decode_object(held)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     return msgspec.Raw(held)
 
@@ -142,7 +142,7 @@ def _content(raw: msgspec.Raw, place: str) -> tuple[msgspec.Raw | str, list[str]
         return "", []
     try:
         parts = _decode_parts(held)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return Fault(INVALID_REQUEST, f"`{place}`: {error}", param=place)
     texts: list[str] = []
     images: list[str] = []

@@ -26,6 +26,7 @@ from typing import Any
 import msgspec
 
 from trunkline.errors import INVALID_REQUEST, Fault
+from trunkline.providers.ollama_line import UNREADABLE
 from trunkline.providers.ollama_messages import native_messages
 from trunkline.providers.shape import Shaped
 
@@ -77,7 +78,6 @@ _EFFORTS = {
 _TRUE, _FALSE = msgspec.Raw(b"true"), msgspec.Raw(b"false")
 _decode_any = msgspec.json.Decoder(Any).decode
 _decode_fields = msgspec.json.Decoder(Fields).decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 class _Function(msgspec.Struct, frozen=True, gc=False):
@@ -170,7 +170,7 @@ def _options(fields: Fields) -> Fields | Fault:
     if _said(fields, "options"):
         try:
             options = _decode_fields(fields["options"])
-        except _UNREADABLE:
+        except UNREADABLE:
             return Fault(INVALID_REQUEST, "`options` must be an object", param="options")
     for name in fields:
         if name in _OPTIONS and _said(fields, name):
@@ -192,7 +192,7 @@ def _format(fields: Fields) -> msgspec.Raw | Fault | None:
         return None
     try:
         wanted = msgspec.json.decode(fields["response_format"], type=_Format)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return Fault(INVALID_REQUEST, f"`response_format`: {error}", param="response_format")
     schema = wanted.json_schema.schema if wanted.json_schema is not None else msgspec.Raw()
     if wanted.type == "text":
@@ -221,7 +221,7 @@ def _think(fields: Fields) -> msgspec.Raw | Fault | None:
                 effort = reasoning.effort
                 if effort is None and reasoning.enabled is not None:
                     return _raw(reasoning.enabled)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return Fault(INVALID_REQUEST, f"`{name}`: {error}", param=name)
         if effort is not None:
             return _raw(_EFFORTS.get(effort, effort))
@@ -250,7 +250,7 @@ def _choose_tools(fields: Fields, made: Fields, lost: list[str], notes: list[str
                 notes.append(f"`tool_choice`: only `{name}` is offered, Ollama cannot be made to call it")
                 return None
         notes.append("`tool_choice`: Ollama cannot be made to call a tool")
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return Fault(INVALID_REQUEST, f"`tool_choice`, `tools`: {error}", param="tool_choice")
     return None
 
