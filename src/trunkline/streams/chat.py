@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-import msgspec
-
 from trunkline.streams.base import StreamInspector, is_utf8, stream_fault
+from trunkline.streams.lenient import read_chunk
+from trunkline.streams.raw import BAD_JSON
 from trunkline.streams.rewrite import Rewriter
+from trunkline.wire import sse
 from trunkline.wire.chunked import SIZE_LINES
 from trunkline.wire.openai import ABSENT, Choice, Chunk, Delta, decode_chunk, present
 from trunkline.wire.sse import Event
@@ -155,16 +156,13 @@ class ChatInspector(StreamInspector):
         """Read one chunk, give what goes on of it. `raw`: the event around it; `whole`: it may be learned from."""
         try:
             chunk = decode_chunk(payload)
-        except (msgspec.ValidationError, UnicodeError, RecursionError):
-            if self.keep_odd is not None:
-                self.keep_odd(payload)
-            if not self._odd_shape(payload):
-                return b""
-            self._passes()
-            return raw
-        except msgspec.DecodeError:
-            self.malformed += 1
-            return b""
+        except BAD_JSON:
+            found = read_chunk(payload)
+            if found is None:
+                return self._unread(payload, raw)
+            chunk, payload, same = found
+            whole = False
+            raw = raw if same else sse.encode(payload)
         if not payload.isascii() and not is_utf8(payload):  # the decoder does not look into what it skips
             self.malformed += 1
             return b""
@@ -227,6 +225,15 @@ class ChatInspector(StreamInspector):
         if condition and not_plain(text) is None and self._learn(raw, out, text, chunk):
             self._of, self._condition, self._marks, self._not_plain = index, condition, marks, not_plain
         return out
+
+    def _unread(self, payload: bytes, raw: bytes) -> bytes:
+        """A chunk that cannot be read as one; gives what goes on of it."""
+        if not self._odd_shape(payload):
+            return b""
+        if self.keep_odd is not None:
+            self.keep_odd(payload)
+        self._passes()
+        return raw
 
     def _count(self, delta: Delta) -> None:
         """Add up what a delta says."""

@@ -10,6 +10,7 @@ import msgspec
 
 from trunkline.streams.fold_chat import ChatFold
 from trunkline.streams.fold_typed import MessagesFold, ResponsesFold
+from trunkline.streams.lenient import valid
 from trunkline.streams.pieces import Tally
 from trunkline.streams.raw import object_of
 from trunkline.wire.sse import DECODER_LIMIT, EventSplitter, Fragment, parse_event
@@ -48,7 +49,7 @@ class Folder:
         for raw in self._splitter.feed(events):
             self._pending -= len(raw)
             event = None if type(raw) is Fragment else parse_event(raw)
-            if event is not None and (fields := object_of(event.data)):
+            if event is not None and (fields := object_of(event.data) or object_of(valid(event.data))):
                 self._fold.read((event.event or b"").decode("latin-1"), fields)
 
     def result(self) -> bytes:

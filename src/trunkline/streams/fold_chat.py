@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
+from trunkline.streams.lenient import small
 from trunkline.streams.pieces import Entries, Fields, Grown, Tally, rendered, weak
 from trunkline.streams.raw import NULL, index_of, items_of, kind_of, object_of, quoted, values_of
 from trunkline.streams.tool_calls import ToolCalls
@@ -186,11 +187,13 @@ class _Calls:
 
     def add(self, raw: msgspec.Raw) -> None:
         """Take the `tool_calls` of one delta."""
-        deltas = values_of(raw)
-        for item, delta in zip(items_of(raw), self._mender.mend(deltas) or deltas, strict=False):
+        deltas = values_of(raw) or values_of(small(bytes(raw)))
+        edits = self._mender.mend(deltas) or [None] * len(deltas)
+        for item, delta, edit in zip(items_of(raw), deltas, edits, strict=True):
             if not isinstance(delta, dict):
                 continue
-            index: int = cast("dict[str, Any]", delta)["index"]
+            fields = cast("dict[str, Any]", delta) if edit is None else edit.call
+            index = cast("int", fields.get("index", cast("dict[str, Any]", delta).get("index")))
             call = self._calls.get(index)
             if call is None:
                 call = self._calls[index] = Fields(self._tally)

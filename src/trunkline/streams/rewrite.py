@@ -19,8 +19,9 @@ from typing import Any
 import msgspec
 
 from trunkline.streams.answer import AnswerSettings
-from trunkline.streams.editing import ChoiceEdit, apply, choice_says, says
-from trunkline.streams.raw import NULL, decode_object, decode_objects, encode, raw_of
+from trunkline.streams.editing import ChoiceEdit, apply, choice_says, parts_of, says
+from trunkline.streams.lenient import read_chunk
+from trunkline.streams.raw import BAD_JSON, NULL, decode_object, decode_objects, encode, raw_of
 from trunkline.streams.thoughts import Thoughts, spells
 from trunkline.streams.tool_calls import ToolCalls
 from trunkline.wire import sse
@@ -138,11 +139,16 @@ class Rewriter:
             return raw
         if event.data == _DONE:
             return self.done(raw)
+        payload = event.data
         try:
-            return self.chunk(decode_chunk(event.data), event.data, raw)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            self.content = True
-            return raw
+            chunk = decode_chunk(payload)
+        except BAD_JSON:
+            found = read_chunk(payload)
+            if found is None:
+                self.content = True
+                return raw
+            chunk, payload, _ = found
+        return self.chunk(chunk, payload, raw)
 
     def chunk(self, chunk: Chunk, payload: bytes, raw: bytes) -> bytes:
         """One event: `chunk` and `payload` are its data. Gives `raw`, the event in place of it, or nothing."""
@@ -165,10 +171,10 @@ class Rewriter:
         for at, choice in enumerate(choices or ()):
             index = choice.index or 0
             state = self._states.get(index) or self._begin(index)
-            edit = self._edit(state, choice)
+            edit = self._edit(state, choice, payload, at)
             if edit is not None:
                 edits[at] = edit
-                same = same and not edit.delta and not edit.choice
+                same = same and not edit.changes
         if not same:
             return self._rendered(payload, edits)
         if not self.content:
@@ -216,8 +222,11 @@ class Rewriter:
         state = self._states[index] = _ChoiceState(thoughts, calls, role=not self._chat)
         return state
 
-    def _edit(self, state: _ChoiceState, choice: Choice) -> ChoiceEdit | None:
-        """What has to be changed in a choice of a chunk; None: nothing, and it is not the first of this choice."""
+    def _edit(self, state: _ChoiceState, choice: Choice, payload: bytes, at: int) -> ChoiceEdit | None:
+        """What has to be changed in a choice of a chunk; None: nothing, and it is not the first of this choice.
+
+        `at`: where it stands in `payload`.
+        """
         delta, finish, thoughts = choice.delta or _NO_DELTA, choice.finish_reason, state.thoughts
         calls = delta.tool_calls
         if state.role and finish is None and thoughts is None and calls is None and choice.index is not None:
@@ -238,12 +247,14 @@ class Rewriter:
         if calls is not None:
             if not calls:
                 edit.delta["tool_calls"] = None  # some clients take an empty list for a call
-            elif (mended := state.calls.mend(calls)) is not None:
-                edit.delta["tool_calls"] = mended
+            else:
+                edit.calls = state.calls.mend(calls)
         if thoughts is not None:
             said = delta if self._chat else Delta(content=choice.text)
+            if type(said.content) is list:
+                said.content = parts_of(payload, at)
             self._place(edit, said.content, thoughts.sort(said, last=last))
-        return edit if edit.first or edit.delta or edit.choice else None
+        return edit if edit.first or edit.changes else None
 
     def _place(self, edit: ChoiceEdit, content: Any, sorted_: dict[str, Any]) -> None:
         """Make changes of text those of a choice."""

@@ -9,7 +9,10 @@ Thoughts are taken out of `content`, joined to those of `reasoning_content` or `
 
 from typing import Any, cast
 
+import msgspec
+
 from trunkline.streams.answer import AnswerSettings
+from trunkline.streams.raw import NULL, items_of, object_of, raw_of, text_of
 from trunkline.streams.think import ThinkFilter, ThinkSettings
 from trunkline.wire.openai import Delta
 
@@ -60,7 +63,10 @@ class Thoughts:
         return self._stripped and not self._said
 
     def sort(self, delta: Delta, *, last: bool) -> dict[str, Any]:
-        """The changes of a delta: new values by key, None for keys that go. `last`: nothing follows."""
+        """The changes of a delta: new values by key, None for keys that go. `last`: nothing follows.
+
+        A `content` in parts is a list of raw ones, so that all but their text stays as it was written.
+        """
         edits: dict[str, Any] = {}
         content, thoughts = self._filtered(delta.content, last=last)
         if self._where != "keep":
@@ -95,28 +101,30 @@ class Thoughts:
         """The answer in some content, and the thoughts in it that are to be placed."""
         thinks, answer, thoughts = self.filter, content, ""
         if isinstance(content, list) and content:
-            answer, thoughts = self._parts(cast("list[Any]", content))
+            answer, thoughts = self._parts(cast("list[msgspec.Raw]", content))
         elif thinks is not None and isinstance(content, str) and content:
             answer, thoughts = thinks.feed(content)
         if thinks is not None and last:
             rest, taken = thinks.flush()
             thoughts += taken
             answer = _joined(answer, rest) if rest else answer
+        self._said = self._said or bool(answer)
         return answer, thoughts if self._splits else ""
 
-    def _parts(self, parts: list[Any]) -> tuple[Any, str]:
-        kept: list[Any] = []
+    def _parts(self, parts: list[msgspec.Raw]) -> tuple[Any, str]:
+        kept: list[msgspec.Raw] = []
         thoughts = ""
         for part in parts:
-            fields = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
-            text = fields.get("text")
-            if fields.get("type") == "thinking":
-                thoughts += _text_of(fields.get("thinking"))
-            elif self.filter is not None and isinstance(text, str) and text:
+            fields = object_of(part)
+            text = text_of(fields.get("text", NULL))
+            if text_of(fields.get("type", NULL)) == "thinking":
+                thoughts += _text_of(fields.get("thinking", NULL))
+                self._stripped = self._stripped or self.filter is not None or self._where == "strip"
+            elif self.filter is not None and text:
                 answer, taken = self.filter.feed(text)
                 thoughts += taken
                 if answer:
-                    kept.append(fields | {"text": answer})
+                    kept.append(part if answer == text else raw_of(fields | {"text": raw_of(answer)}))
             else:
                 kept.append(part)
         return kept or "", thoughts
@@ -151,16 +159,12 @@ def _joined(before: Any, after: Any) -> Any:
     if isinstance(before, str) and isinstance(after, str):
         return before + after
     first, second = (
-        [{"type": "text", "text": one}] if isinstance(one, str) else one for one in (before, after)
+        [raw_of({"type": "text", "text": one})] if isinstance(one, str) else one for one in (before, after)
     )
     return first + second
 
 
-def _text_of(value: Any) -> str:
+def _text_of(value: msgspec.Raw) -> str:
     """The text of a part that is a thought: text, or parts of text again."""
-    if isinstance(value, str):
-        return value
-    parts = cast("list[Any]", value) if isinstance(value, list) else []
-    return "".join(
-        _text_of(cast("dict[str, Any]", part).get("text")) for part in parts if isinstance(part, dict)
-    )
+    texts = [object_of(part).get("text", NULL) for part in items_of(value)]
+    return text_of(value) or "".join(map(text_of, texts))

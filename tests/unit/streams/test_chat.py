@@ -73,7 +73,7 @@ def test_a_chat_stream_goes_on_as_the_same_bytes() -> None:
         (STOP, True),
         # other shapes than the API's pass, and count
         (event({"choices": "odd"}), True),
-        (event({"choices": [{"index": "0", "delta": {"content": "x"}}]}), True),
+        (event({"choices": [{"index": 0, "delta": "x"}]}), True),
         (event([1]), True),
         (event("text"), True),
     ],

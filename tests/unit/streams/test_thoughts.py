@@ -1,12 +1,15 @@
 """streams/thoughts.py: where the thoughts of one choice go."""
 
-from typing import Any
+import json
+from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.streams.answer import AnswerSettings
+from trunkline.streams.raw import encode, raw_of
 from trunkline.streams.think import ThinkSettings, split_thoughts
 from trunkline.streams.thoughts import Thoughts, spells
 from trunkline.wire.openai import Delta
@@ -19,9 +22,18 @@ TEXT = {"type": "text", "text": "a<think>b</think>c"}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:"}}
 
 
+def sorted_by(thoughts: Thoughts, fields: dict[str, Any], *, last: bool) -> dict[str, Any]:
+    """The changes of a delta, as values."""
+    content = fields.get("content")
+    if isinstance(content, list):
+        fields = fields | {"content": [raw_of(part) for part in cast("list[Any]", content)]}
+    edits = thoughts.sort(Delta(**fields), last=last)
+    return json.loads(encode(edits))
+
+
 def sort(think: ThinkSettings | None, where: Any, fields: dict[str, Any]) -> dict[str, Any]:
     """The changes of a whole message."""
-    return Thoughts(AnswerSettings(think=think, reasoning=where)).sort(Delta(**fields), last=True)
+    return sorted_by(Thoughts(AnswerSettings(think=think, reasoning=where)), fields, last=True)
 
 
 _MESSAGES: list[tuple[ThinkSettings | None, str, dict[str, Any], dict[str, Any]]] = [
@@ -138,6 +150,13 @@ def test_the_changes_of_a_message(
         (STRIP, "strip", [{"reasoning": "r"}], True),
         (STRIP, "strip", [{"reasoning": "r"}, {"content": "<think>h</think>x"}], False),
         (None, "reasoning", [{"reasoning_content": "r"}], False),
+        (STRIP, "keep", [{"content": [THINKING]}], True),
+        (SPLIT, "keep", [{"content": [THINKING]}, {"content": ""}], True),
+        (STRIP, "keep", [{"content": [THINKING]}, {"content": "x"}], False),
+        (STRIP, "keep", [{"content": [THINKING, TEXT]}], False),
+        (STRIP, "keep", [{"content": [THINKING, IMAGE]}], False),
+        (None, "strip", [{"content": [THINKING]}], True),
+        (None, "reasoning", [{"content": [THINKING]}], False),
     ],
 )
 def test_whether_there_was_nothing_but_thoughts(
@@ -145,7 +164,7 @@ def test_whether_there_was_nothing_but_thoughts(
 ) -> None:
     thoughts = Thoughts(AnswerSettings(think=think, reasoning=reasoning))
     for fields in deltas:
-        thoughts.sort(Delta(**fields), last=False)
+        sorted_by(thoughts, fields, last=False)
     end = thoughts.sort(Delta(), last=True)
     assert thoughts.only is only
     assert end == ({"content": ""} if only else {})
@@ -220,7 +239,7 @@ def test_nothing_is_lost_and_nothing_comes_from_nowhere(
             said = {"content": [{"type": "thinking", "thinking": text}]}
         elif field == "end":
             said = {}
-        edits = thoughts.sort(Delta(**said), last=field == "end")
+        edits = sorted_by(thoughts, said, last=field == "end")
         left = {key: value for key, value in (said | edits).items() if value is not None}
         given: str | list[dict[str, str]] = left.get("content", "")
         seen += left.get("reasoning", "") + left.get("reasoning_content", "")
@@ -249,3 +268,14 @@ def test_nothing_is_lost_and_nothing_comes_from_nowhere(
             "",
             tags,
         ) or any("think" in one for _, one in deltas)
+
+
+def test_parts_stay_as_they_are_written() -> None:
+    thoughts = Thoughts(AnswerSettings(think=STRIP))
+    other = msgspec.Raw(b'{"type":"x","n":1.10,"big":1e999}')
+    text = msgspec.Raw(b'{"type":"text","text":"a","n":1.10}')
+    again = msgspec.Raw(b'{"n":1e400,"text":"<think>h</think>b", "type":"text"}')
+    assert thoughts.sort(Delta(content=[other, text]), last=False) == {}
+    assert encode(thoughts.sort(Delta(content=[other, again]), last=False)) == (
+        b'{"content":[{"type":"x","n":1.10,"big":1e999},{"n":1e400,"text":"b","type":"text"}]}'
+    )

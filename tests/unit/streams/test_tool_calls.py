@@ -4,12 +4,13 @@ import json
 from itertools import pairwise
 from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.lib.streaming._deltas import accumulate_delta
 
-from trunkline.streams.tool_calls import MAX_CALLS, ToolCalls
+from trunkline.streams.tool_calls import MAX_CALLS, ToolCalls, _Arguments, mended
 
 
 def call(index: Any = 0, name: Any = "", arguments: Any = "", id: Any = "", **more: Any) -> dict[str, Any]:
@@ -19,9 +20,17 @@ def call(index: Any = 0, name: Any = "", arguments: Any = "", id: Any = "", **mo
     return {key: value for key, value in fields.items() if value != ""}
 
 
-def mended(*deltas: list[Any]) -> list[list[Any]]:
+def written(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def rewritten(*deltas: list[Any]) -> list[list[Any]]:
     calls = ToolCalls("call_r_")
-    return [delta if (found := calls.mend(delta)) is None else found for delta in deltas]
+    edits = [calls.mend(delta) for delta in deltas]
+    return [
+        delta if edit is None else json.loads(bytes(mended(written(delta), edit)))
+        for delta, edit in zip(deltas, edits, strict=True)
+    ]
 
 
 def joined(deltas: list[list[Any]]) -> list[dict[str, Any]]:
@@ -34,7 +43,7 @@ def joined(deltas: list[list[Any]]) -> list[dict[str, Any]]:
 
 def brief(*deltas: list[Any]) -> list[tuple[str, str, str]]:
     """Id, name and arguments of the calls that a client has in the end."""
-    out = mended(*deltas)
+    out = rewritten(*deltas)
     for delta in out:
         assert all(type(one["index"]) is int for one in delta)
     calls = joined(out)
@@ -60,7 +69,7 @@ def test_calls_as_openai_tells_them_stay_as_they_are() -> None:
 
 def test_vllm_begins_without_arguments() -> None:
     first = {"id": "chatcmpl-tool-1", "type": "function", "index": 0, "function": {"name": "get_weather"}}
-    assert mended([first], [call(0, arguments='"')]) == [[first], [call(0, arguments='"')]]
+    assert rewritten([first], [call(0, arguments='"')]) == [[first], [call(0, arguments='"')]]
 
 
 @pytest.mark.parametrize("odd", [None, "x", {}, 1, [], ["x", None, 1]])
@@ -156,7 +165,7 @@ def test_calls_of_any_shape_can_be_joined(shape: str) -> None:
 
 def test_what_nobody_knows_here_survives() -> None:
     more = {"extra_content": {"google": {"thought_signature": "s"}}}
-    (first,), (second,) = mended([call(0, "f", "{}", **more)], [{"index": 0, "x": 1}])
+    (first,), (second,) = rewritten([call(0, "f", "{}", **more)], [{"index": 0, "x": 1}])
     assert first == {
         "index": 0,
         **more,
@@ -166,7 +175,7 @@ def test_what_nobody_knows_here_survives() -> None:
     }
     assert second == {"index": 0, "x": 1}
     custom = {"index": 0, "id": "a", "type": "custom", "custom": {"name": "c", "input": "i"}}
-    assert mended([custom]) == [[custom]]
+    assert rewritten([custom]) == [[custom]]
 
 
 def test_no_more_calls_are_told_apart_than_anybody_needs() -> None:
@@ -213,3 +222,48 @@ def test_calls_in_a_row_stay_apart(
         for at, (name, arguments, _) in enumerate(calls)
     ]
     assert brief(*deltas) == expected
+
+
+@given(_arguments, st.lists(st.integers(0, 40), max_size=6), st.sampled_from(["", " ", "}", "]"]))
+def test_arguments_are_whole_where_json_ends(text: str, cuts: list[int], more: str) -> None:
+    text = more.strip("}]") + text + more.strip()
+    arguments = _Arguments()
+    for begin, end in pairwise(sorted({0, *(min(cut, len(text)) for cut in cuts), len(text)})):
+        arguments.add(text[begin:end])
+        assert arguments.whole == (end >= len(text.rstrip()) - len(more.strip()))
+        assert repr(arguments).endswith("whole>" if arguments.whole else " deep>")
+
+
+@pytest.mark.parametrize("text", ["", '"{}"', '{"a":"}', '{"a":"\\"}', '{"a":[{}]', "1"])
+def test_arguments_that_are_not_whole(text: str) -> None:
+    arguments = _Arguments()
+    for one in text:
+        arguments.add(one)
+    assert not arguments.whole
+
+
+def test_a_call_costs_its_length_however_often_its_name_is_said() -> None:
+    """Each piece is looked at once: twice the pieces are about twice the work."""
+    seen: list[int] = []
+
+    class Counted(_Arguments):
+        def add(self, text: str) -> None:
+            seen.append(len(self._begun + text))
+            super().add(text)
+
+    calls = ToolCalls("")
+    calls.mend([call(0, "f", '"a')])
+    calls._begun[0].arguments = Counted()
+    for _ in range(1000):
+        calls.mend([call(0, "f", '\\"aaaaaaa')])
+    assert sum(seen) <= 1000 * 12
+
+
+def test_what_is_mended_stays_as_it_is_written_otherwise() -> None:
+    raw = msgspec.Raw(b'[{"function":{"name":"f","arguments":{"x":1e999,"y":1.10}},"n":1.10}, 5]')
+    edits = ToolCalls("").mend([{"function": {"name": "f", "arguments": {"x": 0, "y": 1.1}}, "n": 1.1}, 5])
+    assert edits is not None
+    assert bytes(mended(raw, edits)) == (
+        b'[{"index":0,"function":{"name":"f","arguments":"{\\"x\\":1e999,\\"y\\":1.10}"},"n":1.10,'
+        b'"id":"0","type":"function"},5]'
+    )

@@ -144,3 +144,35 @@ def test_each_choice_is_what_split_thoughts_makes_of_it(
         fields = choice.get("message", choice)
         assert fields["content" if chats else "text"] == answer
         assert fields.get("reasoning_content", "") == (thoughts if split else "")
+
+
+_HIDDEN = b'"content":"<think>h</think>x"'
+_SHOWN = b'"content":"x"'
+
+
+@pytest.mark.parametrize(
+    ("choice", "left"),
+    [
+        (rb'{"message":{"content":"<think>h</think>x\ud83d"}}', '{"message":{"content":"x\ufffd"}}'.encode()),
+        (b'{"message":{%b},"n":NaN}' % _HIDDEN, b'{"message":{%b},"n":null}' % _SHOWN),
+        (b'null,{"message":{%b}},1' % _HIDDEN, b'null,{"message":{%b}},1' % _SHOWN),
+        (
+            b'{"message":{%b,"tool_calls":[1e999]}}' % _HIDDEN,
+            b'{"message":{%b,"tool_calls":[1e999]}}' % _SHOWN,
+        ),
+        (b'"x",{"message":"x"},{"message":null}', b'"x",{"message":"x"},{"message":null}'),
+        (
+            b'{"message":{"content":[{"type":"text","text":"<think>h</think>x","n":1.10}]}}',
+            b'{"message":{"content":[{"type":"text","text":"x","n":1.10}]}}',
+        ),
+    ],
+)
+def test_one_odd_value_does_not_let_thoughts_through(choice: bytes, left: bytes) -> None:
+    assert rewrite_whole(b'{"choices":[%b]}' % choice, "chat", STRIP)[0] == b'{"choices":[%b]}' % left
+
+
+def test_what_cannot_be_read_stays_as_it_is() -> None:
+    deep = b'{"choices":[{"message":{"content":' + b"[" * 900 + b"1e999" + b"]" * 900 + b"}}]}"
+    for body in (deep, b"x", b"[1]", b'{"choices":[{"text":["<think>"]}]}'):
+        for surface in ("chat", "completions"):
+            assert rewrite_whole(body, surface, STRIP) == (body, False)
