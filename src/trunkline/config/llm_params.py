@@ -29,12 +29,9 @@ _REFUSED = {
     "model": "`upstream_model_name` says which model is asked for instead",
     "messages": "`append_to_last_user_message` adds to them",
 }
-_OPTIONS = frozenset(
-    (
-        "upstream_model_name", "append_to_last_user_message", "enable_think_tag_filtering", "think_tag_start",
-        "think_tag_end",
-    )
-)  # fmt: skip
+_FILTER, _START, _END = "enable_think_tag_filtering", "think_tag_start", "think_tag_end"
+_FALSE = frozenset(("false", "0", "no", "off"))
+_OPTIONS = frozenset(("upstream_model_name", "append_to_last_user_message", _FILTER, _START, _END))
 _NAME = "model="
 _ESCAPE = re.compile(r"\\([nrt\\])")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
@@ -80,13 +77,16 @@ def _group(name: str, items: list[str], warn: Warn) -> Group:
             warn(f"`{name}`: `{key}` is left out: {_REFUSED[key]}")
         else:
             force[key] = msgspec.Raw(_value(name, key, value, warn))
-    filters = options.get("enable_think_tag_filtering", "").strip().lower()
+    filters = options.get(_FILTER, "").strip()
+    for one, other in ((_START, _END), (_END, _START)):
+        if options.get(one) == "" and options.get(other):
+            warn(f"`{name}`: `{one}` is empty beside a `{other}`, so the usual tag holds; write both or none")
     return Group(
         overrides=Overrides(force, append=_unescaped(options.get("append_to_last_user_message", ""))),
         upstream=options.get("upstream_model_name", "").strip(),
-        filters=filters == "true" if filters else None,
-        start=options.get("think_tag_start", ""),
-        end=options.get("think_tag_end", ""),
+        filters=_truth(name, _FILTER, filters, warn) if filters else None,
+        start=options.get(_START, ""),
+        end=options.get(_END, ""),
     )
 
 
@@ -96,7 +96,7 @@ def _value(name: str, key: str, text: str, warn: Warn) -> bytes:
     if bare.lower() in ("", "null"):
         return b"null"
     if key in _BOOLS:
-        return b"true" if bare.lower() == "true" else b"false"
+        return b"true" if _truth(name, key, bare, warn) else b"false"
     number = number_of(bare)
     if key in _FLOATS and number:
         return number if set(number) & set(b".eE") else number + b".0"
@@ -115,6 +115,16 @@ def _value(name: str, key: str, text: str, warn: Warn) -> bytes:
         return bytes(_decode(bare))
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return _encode(text)
+
+
+def _truth(name: str, key: str, bare: str, warn: Warn) -> bool:
+    """Whether a value is `true`; nothing else ever was."""
+    word = bare.lower()
+    if word != "true" and word not in _FALSE:
+        warn(
+            f"`{name}`: `{key}={bare[:60]}` is neither true nor false; it is taken for false, write one of them"
+        )
+    return word == "true"
 
 
 def _unescaped(text: str) -> str:

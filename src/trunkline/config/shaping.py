@@ -111,6 +111,9 @@ def levels_of(
     tags = tags_of(environ)
     if why := _wrong(_written_tags(environ)):
         report.warn(f"{START}, {END}", f"{why.removeprefix('tags[0]: ')}; the usual tags hold")
+    for one, other, usual in ((START, END, Levels().tags[0]), (END, START, Levels().tags[1])):
+        if environ.get(one) == "" and environ.get(other):
+            report.warn(one, f"is empty beside a {other}, so the usual `{usual}` holds; set both or none")
     nothing = Level()
     if report.errors:
         return Levels()

@@ -37,9 +37,7 @@ def sent(text: str) -> tuple[dict[str, str], list[str]]:
         ("stream=TRUE", "true"),
         ("stream=false", "false"),
         ("stream=0", "false"),
-        ("stream=1", "false"),
-        ("echo=yes", "false"),
-        ("mirostat=1", "false"),
+        ("echo=No", "false"),
         # Unknown keys: what is a number, a truth value or JSON is sent as that.
         ("min_p=0.05", "0.05"),
         ("unknown_param=123.45", "123.45"),
@@ -90,6 +88,46 @@ def test_a_bad_value_is_sent_as_text_with_one_warning(text: str, kind: str) -> N
     )
 
 
+@pytest.mark.parametrize("text", ["stream=1", "echo=yes", "mirostat= maybe"])
+def test_what_is_no_truth_is_false_with_one_warning(text: str) -> None:
+    key, _, value = text.partition("=")
+    words = (
+        f"`m`: `{key}={value.strip()}` is neither true nor false; it is taken for false, write one of them"
+    )
+    assert sent(text) == ({key: "false"}, [words])
+
+
+def test_a_filter_that_is_neither_on_nor_off_is_told_of() -> None:
+    found, warnings = groups("model=m,enable_think_tag_filtering=maybe")
+    assert found["m"].filters is False
+    assert warnings == [
+        "`m`: `enable_think_tag_filtering=maybe` is neither true nor false; it is taken for false, write one of them"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "warnings"),
+    [
+        (
+            "think_tag_start=,think_tag_end=</t>",
+            [
+                "`m`: `think_tag_start` is empty beside a `think_tag_end`, so the usual tag holds; write both or none"
+            ],
+        ),
+        (
+            "think_tag_end=,think_tag_start=<t>",
+            [
+                "`m`: `think_tag_end` is empty beside a `think_tag_start`, so the usual tag holds; write both or none"
+            ],
+        ),
+        ("think_tag_start=,think_tag_end=", []),
+        ("think_tag_end=</t>", []),
+    ],
+)
+def test_half_a_pair_of_tags_is_told_of(text: str, warnings: list[str]) -> None:
+    assert groups(f"model=m,{text}")[1] == warnings
+
+
 def test_groups_are_by_exact_name_and_the_later_one_replaces() -> None:
     found, warnings = groups(" model=A,top_k=1,seed=2 ;; model=a,top_k=2; model=A,top_k=3;")
     assert list(found) == ["a", "A"]
@@ -133,7 +171,8 @@ def test_options_are_not_sent() -> None:
     ("text", "filters"), [("true", True), ("false", False), ("0", False), ("", None), (" True", True)]
 )
 def test_filtering_is_on_off_or_not_said(text: str, filters: bool | None) -> None:
-    assert groups(f"model=m,enable_think_tag_filtering={text}")[0]["m"].filters is filters
+    found, warnings = groups(f"model=m,enable_think_tag_filtering={text}")
+    assert (found["m"].filters, warnings) == (filters, [])
 
 
 @pytest.mark.parametrize(

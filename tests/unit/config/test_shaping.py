@@ -292,6 +292,25 @@ def test_tags_that_cannot_work_are_left_out_with_a_warning(tmp_path: Path) -> No
     assert places == ["THINK_TAG, THINK_END_TAG", "LLM_PARAMS"]
 
 
+@pytest.mark.parametrize(
+    ("environ", "warnings"),
+    [
+        (
+            {"THINK_TAG": "", "THINK_END_TAG": "</t>"},
+            ["THINK_TAG: is empty beside a THINK_END_TAG, so the usual `<think>` holds; set both or none"],
+        ),
+        (
+            {"THINK_TAG": "<t>", "THINK_END_TAG": ""},
+            ["THINK_END_TAG: is empty beside a THINK_TAG, so the usual `</think>` holds; set both or none"],
+        ),
+        ({"THINK_TAG": "", "THINK_END_TAG": ""}, []),
+        ({"THINK_TAG": "<t>"}, []),
+    ],
+)
+def test_half_a_pair_of_tags_is_told_of(environ: dict[str, str], warnings: list[str], tmp_path: Path) -> None:
+    assert loaded(tmp_path, BACKEND, environ).warnings == warnings
+
+
 def test_rules_may_use_variants_and_names_that_stand_for_models(tmp_path: Path) -> None:
     text = (
         "backends: [{name: a, url: 'http://h', models: [m]}]\nvariants: {low: {}}\n"
