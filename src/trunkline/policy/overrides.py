@@ -22,8 +22,17 @@ NULL = b"null"
 
 _MAX_SHOWN = 40  # characters of a value in a note
 
+MAX_ITEMS = 100_000
+"""Messages of a request, and parts of a message, that text can be added to."""
+
+
+class _Object(msgspec.Struct, gc=False):
+    """Any object, of which nothing is kept."""
+
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+_decode_objects = msgspec.json.Decoder(list[_Object]).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_object = msgspec.json.Decoder(Fields).decode
 
@@ -127,9 +136,8 @@ def _with_text(raw: msgspec.Raw | None, text: str) -> msgspec.Raw | None:
     said = _encode({"role": "user", "content": text})
     if raw is None or bytes(raw) == NULL:
         return msgspec.Raw(b"[%b]" % said)
-    try:
-        messages = _decode_list(raw)
-    except (msgspec.DecodeError, RecursionError):
+    messages = _items(raw)
+    if messages is None:
         return None
     if not messages:
         return msgspec.Raw(b"[%b]" % said)
@@ -139,6 +147,20 @@ def _with_text(raw: msgspec.Raw | None, text: str) -> msgspec.Raw | None:
     if last is None:
         return msgspec.Raw(b"%b,%b%b" % (inside, said, tail))
     return msgspec.Raw(inside[: len(inside) - len(messages[-1])] + last + tail)
+
+
+def _items(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
+    """What a list holds; None if it is none, or holds more than any model server would take.
+
+    A body of 32 MiB may be a list of 16 million numbers, and each item costs 90 bytes here. So where there may be too
+    many, it is looked at first whether these are objects, and how many.
+    """
+    try:
+        if bytes(raw).count(b",") > MAX_ITEMS and len(_decode_objects(raw)) > MAX_ITEMS:
+            return None
+        return _decode_list(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _with_content(raw: msgspec.Raw, text: str) -> bytes | None:
@@ -159,7 +181,9 @@ def _more_content(content: msgspec.Raw | None, text: str) -> msgspec.Raw:
         return _longer(content, text)
     if content is None or first != b"[":
         return msgspec.Raw(_encode(text))
-    parts = _decode_list(content)
+    parts = _items(content)
+    if parts is None:
+        raise msgspec.DecodeError("no list of parts")
     for at in reversed(range(len(parts))):
         if bytes(parts[at])[:1] != b"{":
             continue

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trunkline.policy import overrides
 from trunkline.policy.overrides import Overrides, laid, merge, written
 from trunkline.policy.secrecy import Params
 
@@ -257,3 +258,23 @@ def test_every_message_but_the_last_stays_as_it_was(messages: list[Any], text: s
         ] in json.dumps(found[-1]["content"])
     else:
         assert found == [*messages, {"role": "user", "content": text}]
+
+
+@pytest.mark.parametrize(
+    ("messages", "gets_it"),
+    [
+        (b"[%b]" % b",".join([b'{"role":"user","content":"a, b"}'] * 3), True),
+        (b"[%b]" % b",".join([b'{"role":"user","content":"a, b"}'] * 4), False),
+        (b"[1,2,3,4,5]", False),
+        (b'[{"role":"user","content":[%b]}]' % b",".join([b'{"type":"text","text":"a,"}'] * 3), True),
+        (b'[{"role":"user","content":[1,2,3,4,5]}]', False),
+    ],
+)
+def test_text_is_added_to_no_list_that_no_server_would_take(
+    monkeypatch: pytest.MonkeyPatch, messages: bytes, gets_it: bool
+) -> None:
+    """Each item costs 90 bytes: the numbers of a 32 MiB body would fill 1.5 GB."""
+    monkeypatch.setattr(overrides, "MAX_ITEMS", 3)
+    fields, notes = Overrides(append=" more").apply({"messages": msgspec.Raw(messages)})
+    assert bool(notes) is gets_it or b'"role":"user","content":" more"' in bytes(fields["messages"])
+    assert (bytes(fields["messages"]) == messages) is not bool(notes)
