@@ -1,8 +1,10 @@
-"""The checks of `models:`, `rules:`, `router` and `breaker`, once all backends are known.
+"""The checks of `models:`, `rules:`, `router` and `breaker`, and of models in `keys:`, once all backends are known.
 
 Owns where in the file their mistakes are. Does not own the rules of models and rules themselves, which say what is
 wrong (`routing/models.py`, `routing/rules.py`).
 """
+
+from collections.abc import Iterator
 
 from trunkline.config.bind import Report
 from trunkline.config.model import Settings
@@ -34,6 +36,8 @@ def check_routing(settings: Settings, root: Mapping, report: Report) -> None:
         for place, doubt in rules.doubts(settings.rules, known):
             place = ("rules", *place)
             report.warn(value_at(root, *place), line(place, doubt))
+        for place, doubt in _doubts_of_keys(settings, known):
+            report.warn(value_at(root, *place), line(place, doubt))
     elif not _names_a_function(settings.router):
         problem = f"expected `module:function`, not {settings.router[:_LONGEST_SHOWN]!r}"
         report.error(value_at(root, "router"), line(("router",), problem))
@@ -42,6 +46,21 @@ def check_routing(settings: Settings, root: Mapping, report: Report) -> None:
         problem = f"{breaker.base_ejection:g} is longer than breaker.max_ejection, {breaker.max_ejection:g}"
         place = ("breaker", "base_ejection")
         report.error(value_at(root, *place), line(place, problem))
+
+
+def _doubts_of_keys(settings: Settings, known: models.KnownModels) -> Iterator[tuple[Place, str]]:
+    """Names of models that let nobody in, because their variant is none."""
+    ruled = {name for rule in settings.rules for name in rule.for_ or ()}
+    for at, key in enumerate(settings.keys):
+        for index, name in enumerate(key.models or ()):
+            lost = "" if name in ruled else known.lost_variant(name)
+            if lost:
+                variants = settings.shaping.variants
+                fix = (
+                    models.close_hint(lost, variants) or "; the model's name alone lets its variants in, too"
+                )
+                words = f"`{name[:100]}` lets no request in: no variant is called `{lost[:100]}`{fix}"
+                yield ("keys", at, "models", index), words
 
 
 def _names_a_function(text: str) -> bool:

@@ -144,6 +144,23 @@ class KnownModels:
         base, _, variant = name.rpartition("@")
         return bool(base) and variant in self._variants and self.has(base)
 
+    def lost_variant(self, name: str) -> str:
+        """The variant that a name or glob asks for in vain, "" if it may find one, or a model that is called so.
+
+        A backend whose list has to be asked for may have models with an `@`: that is supposed where nothing is known
+        of the part in front of it, and there are no variants at all.
+        """
+        base, _, variant = name.rpartition("@")
+        if not base or variant == "*" or any(fnmatchcase(one, variant) for one in self._variants):
+            return ""
+        if self._is_sure(name) or not (self._variants or self._is_sure(base) or not self.has(name)):
+            return ""
+        return variant
+
+    def _is_sure(self, name: str) -> bool:
+        """Whether the configuration says that there is such a model, and not just that there may be one."""
+        return self._models.find(name) is not None or any(fnmatchcase(one, name) for one in self._exact)
+
     def hint(self, name: str) -> str:
         """`; did you mean ...?` or nothing."""
         return close_hint(name, self._exact)

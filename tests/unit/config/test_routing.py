@@ -135,3 +135,17 @@ def test_what_is_hardly_meant_is_a_warning(tmp_path: Path) -> None:
         f"{tmp_path}/f.yaml:7:5: rules[1]: is never asked: rule [0] before it always matches"
     ]
     assert loaded(tmp_path, text + "router: 'my.module:Class.choose'\n").warnings == []
+
+
+def test_a_key_for_a_variant_that_there_is_not_is_told_of(tmp_path: Path) -> None:
+    text = CHAT + "keys: [{name: k, key: kkk, models: [chat, chat@nope, auto@x, 'chat@*']}]\n"
+    rules = "rules: [{for: [auto@x], use: chat}]\n"
+    (warning,) = loaded(tmp_path, text + rules).warnings
+    assert warning == (
+        f"{tmp_path}/f.yaml:5:43: keys[0].models[1]: `chat@nope` lets no request in: no variant is called `nope`; "
+        "the model's name alone lets its variants in, too"
+    )
+    (warning,) = loaded(tmp_path, text + rules + "variants: {none: {}}\n").warnings
+    assert warning.endswith("no variant is called `nope`; did you mean `none`?")
+    assert loaded(tmp_path, text + "variants: {nope: {}, x: {}}\n").warnings == []
+    assert loaded(tmp_path, text + "router: 'my.module:choose'\n").warnings == []

@@ -202,3 +202,16 @@ def test_names_that_stand_for_models_and_variants_are_known() -> None:
         assert known.has(name), name
     for name in ("q", "q@v", "chat@w", "@v", "chat@"):
         assert not known.has(name), name
+
+
+def test_a_variant_that_there_is_not_is_lost_where_no_model_is_called_so() -> None:
+    public = PublicModels({"chat": model("a", aliases=["v-*"]), "x@1": model("a")})
+    asked = KnownModels(public, backends(a=None), variants=["low", "as-mini"])
+    for name in ("chat", "chat@low", "chat@l*", "*@*", "chat@*", "x@1", "x@?", "v-1@2", "@low", "@x"):
+        assert asked.lost_variant(name) == "", name
+    for name, lost in (("chat@nope", "nope"), ("chat@low@nope", "nope"), ("gpt@", ""), ("gpt@x*", "x*")):
+        assert asked.lost_variant(name) == lost, name
+    plain = KnownModels(public, backends(a=None, b=["own", "g-*"]))
+    lost = {name: plain.lost_variant(name) for name in ("chat@low", "own@low", "claude@2024", "g-1@2")}
+    assert lost == {"chat@low": "low", "own@low": "low", "claude@2024": "", "g-1@2": ""}
+    assert KnownModels(public, backends(b=["own"])).lost_variant("claude@2024") == "2024"
