@@ -14,6 +14,7 @@ import msgspec
 from trunkline.streams.lenient import small
 from trunkline.streams.pieces import Entries, Fields, Grown, Tally, rendered, weak
 from trunkline.streams.raw import NULL, index_of, items_of, kind_of, object_of, quoted, values_of
+from trunkline.streams.thoughts import FIELDS
 from trunkline.streams.tool_calls import ToolCalls
 from trunkline.wire.openai import ABSENT
 
@@ -30,6 +31,9 @@ _LISTS = frozenset(("annotations", "images"))
 """Fields of a delta whose lists add to what came before."""
 _INSTEAD = ("tool_calls", "function_call", "refusal", "audio")
 """Where one of these is, there need be no text."""
+
+_GROWING = ("text", *FIELDS)
+"""Fields of a choice of completions whose pieces are one text."""
 
 _ASSISTANT = msgspec.Raw(b'"assistant"')
 _FUNCTION = msgspec.Raw(b'"function"')
@@ -104,7 +108,7 @@ class _Choice:
                 logprobs = self._other.within(name)
                 for field, value in object_of(raw).items():
                     logprobs.grow(field, value)
-            elif name == "token_ids" or (name == "text" and self._completions):
+            elif name == "token_ids" or (name in _GROWING and self._completions):
                 self._other.grow(name, raw)
             elif name != "message" or not self._told():
                 self._other.last(name, raw)

@@ -39,7 +39,7 @@ _REPEATED = frozenset(
     ("id", "object", "created", "model", "choices", "system_fingerprint", "service_tier", "obfuscation")
 )
 """Keys of a chunk that say nothing that the chunk before has not said."""
-_COUNTS = frozenset(("usage", "timings"))
+_COUNTS = frozenset(("usage",))
 
 _decode_shown = msgspec.json.Decoder(list[Choice] | None).decode
 
@@ -47,13 +47,19 @@ _decode_shown = msgspec.json.Decoder(list[Choice] | None).decode
 class _ChoiceState:
     """What the client knows of one choice."""
 
-    __slots__ = ("calls", "finished", "role", "thoughts")
+    __slots__ = ("called", "calls", "finished", "role", "thoughts")
 
     def __init__(self, thoughts: Thoughts | None, calls: ToolCalls, *, role: bool) -> None:
         self.thoughts = thoughts
         self.calls = calls
         self.role = role  # was sent, or there is none
+        self.called = False  # by function_call, as it was before there were tool calls
         self.finished = False
+
+    @property
+    def finish(self) -> str:
+        """Why it ends, if the upstream does not say."""
+        return "tool_calls" if self.calls.any else "function_call" if self.called else "stop"
 
 
 class Rewriter:
@@ -91,6 +97,7 @@ class Rewriter:
         self._early: list[tuple[Chunk, bytes, bytes]] = []
         self._states: dict[int, _ChoiceState] = {}
         self._usage = b""  # as the upstream told it last
+        self._total = b""  # the chunk that tells it, if it is one already
         self._usage_told = not include_usage
         self._splitter = EventSplitter()
         self._news: dict[str, bytes] = {}
@@ -107,7 +114,7 @@ class Rewriter:
     def only_thoughts(self) -> bool:
         """Whether a choice had thoughts and no answer."""
         return any(
-            state.thoughts is not None and state.thoughts.only and not state.calls.any
+            state.thoughts is not None and state.thoughts.only and state.finish == "stop"
             for state in self._states.values()
         )
 
@@ -163,7 +170,8 @@ class Rewriter:
             and chunk.object == self._object
         )
         if chunk.usage is not ABSENT and chunk.usage != NULL:
-            self._usage = bytes(chunk.usage) if says(chunk.usage) else self._usage
+            if says(chunk.usage):
+                self._usage, self._total = bytes(chunk.usage), b""
             if self._only_counts(choices):
                 return self._counted(chunk, payload, raw if same and choices == [] else b"")
             same = False
@@ -229,6 +237,8 @@ class Rewriter:
         """
         delta, finish, thoughts = choice.delta or _NO_DELTA, choice.finish_reason, state.thoughts
         calls = delta.tool_calls
+        if delta.function_call:
+            state.called = True
         if state.role and finish is None and thoughts is None and calls is None and choice.index is not None:
             return None
         edit = ChoiceEdit(not state.role, {}, {})
@@ -319,8 +329,9 @@ class Rewriter:
         """A chunk that only counts; `raw`: the event, if it can be the one that the client gets."""
         states = self._states.values()
         if not self._usage_told and says(chunk.usage) and states and all(state.finished for state in states):
-            self._usage_told = True
-            return raw or self._told({**decode_object(payload), "choices": raw_of([])})
+            # Not told before the end: another choice may begin.
+            self._total = raw or self._told({**decode_object(payload), "choices": raw_of([])})
+            return b""
         fields = decode_object(payload)
         if not self._says_more(fields, but=_COUNTS):
             return b""
@@ -342,6 +353,8 @@ class Rewriter:
         if self._usage_told:
             return b""
         self._usage_told = True
+        if self._total:
+            return self._total
         usage = self._usage or (self.estimate() if self.estimate is not None else b"")
         return self._told({"choices": raw_of([]), "usage": msgspec.Raw(usage)}) if usage else b""
 
@@ -351,16 +364,16 @@ class Rewriter:
         """Text that was held back, and, at the end of what is whole, finish_reasons that were never told."""
         choices: list[dict[str, Any]] = []
         for index, state in self._states.items():
-            if state.finished:
-                continue
+            ends = last and not state.finished
             said: dict[str, Any] = {}
             if state.thoughts is not None:
                 sorted_ = state.thoughts.sort(_NO_DELTA, last=True)
-                said = {key: value for key, value in sorted_.items() if value is not None}
-            if not said and not last:
+                # That there is no answer is said plainly where the answer ends.
+                said = {key: value for key, value in sorted_.items() if value or (ends and value is not None)}
+            if not said and not ends:
                 continue
             state.finished = True
-            finish = ("tool_calls" if state.calls.any else "stop") if last else None
+            finish = state.finish if ends else None
             placed = {"delta": said} if self._chat else {"text": said.pop("content", ""), **said}
             choices.append({"index": index, **placed, "finish_reason": finish})
         return self._told({"choices": raw_of(choices)}) if choices else b""

@@ -417,3 +417,17 @@ def test_they_tell_what_they_are() -> None:
     assert ChatFold(Tally()).answer() is None
     assert repr(_Choice(Tally(), completions=False)) == "<_Choice <Fields > <Fields >>"
     assert repr(_Calls(Tally())) == "<_Calls {}>"
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_thoughts_of_a_choice_of_completions_grow(field: str) -> None:
+    """As rewrite.py puts them there."""
+    texts = [{"text": "", field: "a"}, {"text": "", field: "b"}, {"text": "x"}, {"text": "y"}]
+    (choice,) = folded("completions", *[_chunk(**one) for one in texts])["choices"]
+    assert (choice["text"], choice[field]) == ("xy", "ab")
+
+
+def test_no_call_is_lost_for_its_number() -> None:
+    calls = [_chunk(delta={"tool_calls": [{"index": at, "function": {"name": "f"}}]}) for at in range(1026)]
+    calls += [_chunk(delta={"tool_calls": [{"function": {"name": "f", "arguments": "1"}}]})] * 2
+    assert len(_message(*calls)["tool_calls"]) >= 1024

@@ -45,8 +45,9 @@ def test_a_stream_that_needs_no_change_goes_on_as_the_same_bytes() -> None:
         event(b"{bad"),
         delta(content="x" * LIMIT),
     ]
-    for one in (*odd, ROLE, WORD, *odd, STOP, USED, DONE):
+    for one in (*odd, ROLE, WORD, *odd, STOP):
         assert by.feed(one) == one
+    assert by.feed(USED) + by.feed(DONE) == USED + DONE
     assert by.done() == by.release() == by.feed(DONE) == b""
     assert repr(by) == "<Rewriter of chat.completion.chunk, 1 choices>"
 
@@ -93,6 +94,28 @@ def test_what_was_held_back_comes_out_where_an_answer_breaks_off() -> None:
     assert joined([*datas(given), last]) == "a<thi"
     assert last["choices"][0]["finish_reason"] is None
     assert by.release() == b""
+
+
+def test_text_behind_a_finish_reason_is_not_lost() -> None:
+    by = rewriter(STRIP, include_usage=False)
+    given = told(through(ROLE, delta(content="x"), STOP, delta(content=" late <thi"), DONE, by=by))
+    assert (joined(given), finishes(given)) == ("x late <thi", [(0, "stop")])
+
+
+def test_nothing_is_said_of_thoughts_that_break_off() -> None:
+    for thoughts in (delta(content="<think>h"), delta(reasoning_content="h")):
+        by = rewriter(AnswerSettings(think=ThinkSettings(), reasoning="strip"))
+        by.feed(ROLE + thoughts)
+        assert by.release() == b""
+
+
+def test_a_function_that_was_called_is_why_an_answer_ends() -> None:
+    called = delta(function_call={"name": "f", "arguments": ""})
+    for settings in (AS_IT_IS, STRIP):
+        for first in (ROLE + called, called):
+            by = rewriter(settings, include_usage=False)
+            assert finishes(told(through(first, DONE, by=by))) == [(0, "function_call")]
+            assert not by.only_thoughts
 
 
 def test_an_answer_without_any_chunk_is_the_mark_alone() -> None:
@@ -239,7 +262,7 @@ def test_usage_is_told_once_to_a_client_that_asked() -> None:
     streams = [
         [saying(1, content("a")), saying(2, content("b")), saying(3, end), saying(3)],
         [saying(1, content("a")), saying(2, content("b")), saying(3, end)],
-        [chunk(content("a")), saying(1), chunk(content("b")), saying(2, end), saying(3), saying(4)],
+        [chunk(content("a")), saying(1), chunk(content("b")), saying(2, end), saying(2), saying(3)],
         [chunk(content("a")), chunk(content("b")), chunk(end), saying(3, empty)],
         [
             chunk(content("a")),
@@ -275,7 +298,8 @@ def test_a_usage_chunk_of_another_shape_keeps_what_else_it_says() -> None:
     more = {"usage": USAGE, "timings": {"n": 1}, "citations": ["c"]}
     shapes: list[Any] = [[], [{"index": 0, "delta": {}}], None]
     for choices in shapes:
-        (last,) = datas(rewriter(NAMED).feed(ROLE + STOP + event({**HEAD, "choices": choices, **more})))[2:]
+        counted = event({**HEAD, "choices": choices, **more})
+        (last,) = told(through(ROLE, STOP, counted, DONE, by=rewriter(NAMED)))[2:]
         assert last == {**HEAD, "model": "public", "choices": [], **more}
     # nobody asked for the counts, but for the rest perhaps; old clients need a choice in it
     by = rewriter(include_usage=False)
@@ -287,9 +311,20 @@ def test_a_usage_chunk_of_another_shape_keeps_what_else_it_says() -> None:
         "citations": ["c"],
     }
     assert by.feed(chunk(**more)) == b""  # the same once more
-    assert rewriter(include_usage=False).feed(chunk(usage=USAGE, timings={"n": 1})) == b""
+    assert rewriter(include_usage=False).feed(ROLE + chunk(usage=USAGE)) == ROLE
     texts = rewriter(include_usage=False, surface="completions")
     assert datas(texts.feed(chunk(**more)))[0]["choices"] == [{"index": 0, "text": "", "finish_reason": None}]
+
+
+def test_usage_between_choices_is_not_the_whole() -> None:
+    """Choices that come one after the other, each with what was used so far."""
+    counted = [chunk(usage={**USAGE, "completion_tokens": count}) for count in (3, 7)]
+    second = [delta(index=1, role="assistant", content="b"), delta("stop", index=1)]
+    given = told(through(ROLE, STOP, counted[0], *second, counted[1], DONE))
+    assert [usage["completion_tokens"] for usage in usages(given)] == [7]
+    assert given[-1]["choices"] == []
+    given = told(through(ROLE, STOP, counted[0], *second, DONE))
+    assert [usage["completion_tokens"] for usage in usages(given)] == [3]  # all that was ever said
 
 
 def test_a_stream_that_never_said_what_it_used_is_estimated() -> None:
