@@ -22,6 +22,7 @@ from trunkline.streams.answer import AnswerSettings
 from trunkline.streams.editing import ChoiceEdit, apply, choice_says, parts_of, says
 from trunkline.streams.lenient import read_chunk
 from trunkline.streams.raw import BAD_JSON, NULL, decode_object, decode_objects, encode, raw_of
+from trunkline.streams.think import Room
 from trunkline.streams.thoughts import Thoughts, spells
 from trunkline.streams.tool_calls import ToolCalls
 from trunkline.wire import sse
@@ -99,6 +100,7 @@ class Rewriter:
         self._usage = b""  # as the upstream told it last
         self._total = b""  # the chunk that tells it, if it is one already
         self._usage_told = not include_usage
+        self._room = Room()
         self._splitter = EventSplitter()
         self._news: dict[str, bytes] = {}
         self._turns = 0  # of the news
@@ -225,7 +227,7 @@ class Rewriter:
     # one choice
 
     def _begin(self, index: int) -> _ChoiceState:
-        thoughts = None if self._plain else Thoughts(self._settings)
+        thoughts = None if self._plain else Thoughts(self._settings, self._room)
         calls = ToolCalls(f"call_{self._request_id}_{len(self._states)}_")
         state = self._states[index] = _ChoiceState(thoughts, calls, role=not self._chat)
         return state

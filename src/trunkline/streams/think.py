@@ -22,6 +22,10 @@ from trunkline.streams.trimming import Trim, dropped
 MAX_HELD = 1 << 20
 """Characters of a passage that is held back until it is known what it is."""
 
+MAX_ROOM = 1 << 25
+"""What all choices of an answer hold back together, about in bytes: eight whole passages, or a few in tiny pieces."""
+_PIECE = 64  # bytes that a piece costs besides its characters
+
 Mode = Literal["keep", "strip", "split"]
 Unclosed = Literal["drop", "leak"]
 Kind = Literal["answer", "tag", "thought", "trimmed"]
@@ -81,6 +85,18 @@ def problems(settings: ThinkSettings) -> str:
     return wrong_tags(settings.tags)
 
 
+class Room:
+    """What the filters of one answer hold back, together."""
+
+    __slots__ = ("used",)
+
+    def __init__(self) -> None:
+        self.used = 0
+
+    def __repr__(self) -> str:
+        return f"<Room, {self.used} of {MAX_ROOM} used>"
+
+
 class ThinkFilter:
     """Tells thoughts from answer in a text that comes in pieces. Mode `keep` finds none, the others the same.
 
@@ -99,7 +115,7 @@ class ThinkFilter:
     __slots__ = (
         *("outside", "inside", "marks", "any_thoughts", "any_answer"),
         *("_opening", "_leaks", "_trim", "_next", "_in_block"),
-        *("_rest", "_holding", "_held", "_size", "_answer", "_thoughts"),
+        *("_rest", "_holding", "_held", "_size", "_room", "_taken", "_answer", "_thoughts"),
     )
 
     def __init__(
@@ -113,6 +129,7 @@ class ThinkFilter:
         implicit_open: bool = False,
         unclosed: Unclosed = "drop",
         trim: bool = False,
+        room: Room | None = None,
     ) -> None:
         self._opening, undecided = _tags(((start, end),) if tags is None else tags, mode, attributes)
         self._leaks = unclosed == "leak"
@@ -124,14 +141,16 @@ class ThinkFilter:
             [""] if self._holding else []
         )  # the start tag, "" if none came, and the passage behind it
         self._size = 0  # of what is held
+        self._room = room or Room()
+        self._taken = 0  # of it, by what is held here
         self._next = undecided if self._holding else self._opening
         self._answer: list[str] = []
         self._thoughts: list[str] = []
         self._note_state()
 
     @classmethod
-    def of(cls, settings: ThinkSettings) -> Self:
-        """The filter that settings describe."""
+    def of(cls, settings: ThinkSettings, room: Room | None = None) -> Self:
+        """The filter that settings describe. `room`: that it shares with those of other choices."""
         return cls(
             mode=settings.mode,
             tags=settings.tags,
@@ -139,6 +158,7 @@ class ThinkFilter:
             implicit_open=settings.implicit_open,
             unclosed=settings.unclosed,
             trim=settings.trim,
+            room=room,
         )
 
     def __repr__(self) -> str:
@@ -167,7 +187,7 @@ class ThinkFilter:
             stop, tag = self._next.find(text, at, final=final)
             self._take(text[at:stop])
             at = stop
-            if self._holding and self._size >= MAX_HELD:
+            if self._holding and (self._size >= MAX_HELD or self._room.used >= MAX_ROOM):
                 self._let_go()
             elif tag is None:
                 break
@@ -188,6 +208,8 @@ class ThinkFilter:
         if self._holding:
             self._held.append(text)
             self._size += len(text)
+            self._taken += len(text) + _PIECE
+            self._room.used += len(text) + _PIECE
         elif self._in_block:
             self._thoughts.append(text)
         else:
@@ -212,6 +234,8 @@ class ThinkFilter:
         """What was held back, its start tag first. It is known now what it is."""
         passage, self._held = self._held, []
         self._holding = False
+        self._room.used -= self._taken
+        self._taken = 0
         return passage
 
     def _let_go(self) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from trunkline.streams.answer import AnswerSettings
 from trunkline.streams.raw import NULL, items_of, object_of, raw_of, text_of
-from trunkline.streams.think import ThinkFilter, ThinkSettings
+from trunkline.streams.think import Room, ThinkFilter, ThinkSettings
 from trunkline.wire.openai import Delta
 
 FIELDS = ("reasoning_content", "reasoning")
@@ -22,14 +22,14 @@ _DETAILS = "reasoning_details"  # OpenRouter: the same once more, in parts
 
 
 class Thoughts:
-    """The thoughts of one choice, in the order of its deltas."""
+    """The thoughts of one choice, in the order of its deltas. `room`: that those of all choices share."""
 
     __slots__ = ("_said", "_splits", "_stripped", "_tags", "_where", "_wrapping", "filter")
 
-    def __init__(self, settings: AnswerSettings) -> None:
+    def __init__(self, settings: AnswerSettings, room: Room | None = None) -> None:
         think = settings.think
         filters = think is not None and think.mode != "keep"
-        self.filter = ThinkFilter.of(think) if think is not None and filters else None
+        self.filter = ThinkFilter.of(think, room) if think is not None and filters else None
         self._splits = not filters or (think is not None and think.mode == "split")
         self._where = settings.reasoning
         self._tags = (think or ThinkSettings()).tags[0]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trunkline.streams import think
 from trunkline.streams.tags import MAX_TAG, Tags
-from trunkline.streams.think import ThinkFilter, ThinkSettings, pieces, problems, split_thoughts
+from trunkline.streams.think import Room, ThinkFilter, ThinkSettings, pieces, problems, split_thoughts
 
 
 def run(filter_: ThinkFilter, chunks: list[str]) -> tuple[str, str]:
@@ -388,3 +388,19 @@ def test_what_is_said_of_the_next_text_is_true(
                 assert filter_.feed(chunk[:0]) == ("", "")
         more = filter_.flush()
     assert (answer + more[0], thoughts + more[1]) == whole
+
+
+def test_choices_hold_no_more_than_there_is_room_for_all() -> None:
+    room = Room()
+    filters = [ThinkFilter(implicit_open=True, unclosed="leak", room=room) for _ in range(40)]
+    for filter_ in filters:
+        assert filter_.feed("x" * (think.MAX_HELD - 1))[0] in ("", "x" * (think.MAX_HELD - 1))
+    assert room.used <= think.MAX_ROOM
+    assert repr(room) == f"<Room, {room.used} of {think.MAX_ROOM} used>"
+    assert sum(len(filter_.flush()[0]) for filter_ in filters) > 0
+    assert room.used == 0
+    tiny = ThinkFilter(unclosed="leak", room=room)
+    tiny.feed("<think>")
+    with patch.object(think, "MAX_ROOM", 1000):
+        assert "".join([tiny.feed("y")[1] for _ in range(20)]) == "y" * 20
+    assert room.used == 0
