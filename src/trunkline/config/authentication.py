@@ -5,7 +5,7 @@ checks of keys, styles and OAuth2 settings, which need each other. Does not own 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Environ
 from typing import Any
 
@@ -61,8 +61,13 @@ def check_style(values: dict[str, Any], own_headers: frozenset[str], error: Say,
         error("auth", f"`{style}` is written by the gateway itself")
 
 
-def take_key(values: dict[str, Any], row: Profile, environ: Environ[str, str], warn: Say) -> None:
-    """Give a backend at its provider's own host the key of the environment, if it has none."""
+def take_key(
+    values: dict[str, Any], row: Profile, environ: Environ[str, str], warn: Say, named: Sequence[str] = ()
+) -> None:
+    """Give a backend at its provider's own host the key of the environment, if it has none.
+
+    `named`: variables that its `api_key` refers to, which have been looked for.
+    """
     if values.get("api_key") or values.get("forward_authorization") or not row.key_variables:
         return
     if values.get("auth") == "none" or uses_oauth(values):
@@ -70,7 +75,8 @@ def take_key(values: dict[str, Any], row: Profile, environ: Environ[str, str], w
     keys = (environ.get(name, "").strip() for name in row.key_variables)
     values["api_key"] = next((key for key in keys if key), "")
     if not values["api_key"]:
-        warn("api_key", f"is missing: set {row.key_variables[0]}, or `api_key`")
+        fix = " and ".join(named) if named else f"{row.key_variables[0]}, or `api_key`"
+        warn("api_key", f"is missing: set {fix}")
 
 
 def _listed(names: list[str]) -> str:

@@ -14,9 +14,10 @@ from msgspec import Raw, json, structs
 from trunkline.config import authentication, azure
 from trunkline.config.addresses import check_url, same_server, with_scheme
 from trunkline.config.bind import INVALID, Binder, Report, entry
+from trunkline.config.expand import variables
 from trunkline.config.model import ALIASES, DEFAULTS, BackendEntry
 from trunkline.config.shaping import LEVEL_FIELDS, level_of, mistakes, place_of, tags_of
-from trunkline.config.tree import Node
+from trunkline.config.tree import Node, Scalar
 from trunkline.net.proxy import DIRECT, parse_proxy
 from trunkline.net.url import parse_base_url
 from trunkline.providers.base import Profile
@@ -174,7 +175,7 @@ class Assembler:
             values["url"] = _complete(values["url"])
         for field in ("default_model", "default_embedding_model"):
             values.setdefault(field, getattr(row, field))
-        authentication.take_key(values, row, self._environ, said.warn)
+        authentication.take_key(values, row, self._environ, said.warn, said.variables("api_key"))
 
     def _check_text(self, values: dict[str, Any], said: "_Said") -> None:
         name = values.get("name")
@@ -292,6 +293,12 @@ class _Said:
     def warn(self, field: str, message: str) -> None:
         """Report a warning likewise."""
         self._report.warn(*self._line(field, message))
+
+    def variables(self, field: str) -> list[str]:
+        """Those that the field refers to."""
+        found = entry(self.node, self.renamed.get(field, field))
+        node = None if found is None else found.node
+        return variables(node.text) if isinstance(node, Scalar) and not node.literal else []
 
     def _line(self, field: str, message: str) -> tuple[str, str]:
         written = self.renamed.get(field, field)

@@ -26,6 +26,12 @@ def has_reference(text: str) -> bool:
     return any(match[2] for match in _REFERENCE.finditer(text))
 
 
+def variables(text: str) -> list[str]:
+    """The names of the variables that a text refers to, as far as it can be read."""
+    bodies = (_BODY.fullmatch(match[2]) for match in _REFERENCE.finditer(text) if match[2])
+    return [body[1] for body in bodies if body is not None]
+
+
 _LONG_WORD = re.compile(r"\S{8}")  # more than `Bearer` in front of a variable
 
 

@@ -120,6 +120,12 @@ def test_the_first_variable_that_is_set_gives_the_key(
     assert said.warnings == warnings
 
 
+def test_a_variable_that_the_file_names_is_the_one_to_set() -> None:
+    said = Said()
+    take_key({"api_key": ""}, ROW, {}, said.warn, ["MINE"])
+    assert said.warnings == ["api_key: is missing: set MINE"]
+
+
 def test_a_row_without_variables_takes_no_key() -> None:
     values: dict[str, Any] = {}
     take_key(values, Profile(name="p", title="P", kind="any"), {"API_KEY": "a"}, Said().warn)

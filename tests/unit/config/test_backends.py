@@ -336,6 +336,11 @@ def test_a_client_key_needs_its_certificate(tmp_path: Path) -> None:
             ["f:1:48: b.request_timeout: holds: it is the smaller one of `timeout` and `request_timeout`"],
         ),
         ("provider: openai", ["f:1:1: b.api_key: is missing: set OPENAI_API_KEY, or `api_key`"]),
+        ("{provider: openai, api_key: '${MY:-}'}", ["f:1:29: b.api_key: is missing: set MY"]),
+        (
+            "{provider: openai, api_key: ''}",
+            ["f:1:29: b.api_key: is missing: set OPENAI_API_KEY, or `api_key`"],
+        ),
         ("{provider: openai, forward_authorization: true}", []),
         (
             "{provider: azure, url: 'https://r.openai.azure.com', deployment_name: d}",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.config.expand import expand, has_reference, is_literal
+from trunkline.config.expand import expand, has_reference, is_literal, variables
 from trunkline.errors import ConfigError
 
 ENVIRON = {"A": "one", "B": "two", "EMPTY": "", "TRICKY": "${A} $$ : {"}
@@ -93,3 +93,15 @@ def test_what_is_written_down_is_told_from_what_comes_from_elsewhere(
 ) -> None:
     assert has_reference(text) is reference
     assert is_literal(text) is literal
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("plain $A $${B}", []),
+        ("${A}x${B:-}${C:?why}", ["A", "B", "C"]),
+        ("${file:/a}${} ${0} ${", []),
+    ],
+)
+def test_the_variables_that_are_named(text: str, names: list[str]) -> None:
+    assert variables(text) == names
