@@ -33,11 +33,9 @@ def serve(config: Path | None, host: str | None, port: int | None, insecure_open
         path = config or discover(Path())
         read = partial(load, path, os.environ, {"server.host": host, "server.port": port})
         loaded = read()
-        line = may_listen(loaded.settings, insecure_open)
+        may_listen(loaded.settings, insecure_open)
         for warning in loaded.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
-        if line is not None:
-            print(line, file=sys.stderr, flush=True)
+            print(f"warning: {warning}", file=sys.stderr, flush=True)
         source = Source(read=read, path=path, insecure_open=insecure_open, warned=loaded.warnings)
         code = app.serve(loaded.settings, announce=_announce, source=source)
     except ConfigError as error:

@@ -50,15 +50,16 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback if address is not None else is_localhost(host)
 
 
-def may_listen(settings: Settings, insecure_open: bool) -> str | None:
-    """The line to print when a gateway without keys starts; None where there are keys.
+def may_listen(settings: Settings, insecure_open: bool, port: int = 0) -> str | None:
+    """The line to print when a gateway without keys starts; None where there are keys. `port`: the one it got.
 
     Raises ConfigError if anyone on the network could use the upstream credentials and nobody said so.
     """
     if settings.keys:
         return None
     server = settings.server
-    place = f"{server.host}:{server.port}"
+    port = port or server.port
+    place = f"{server.host}:{port}" if port else f"a free port of {server.host}"
     if is_loopback(server.host):
         return f"open: no keys are configured, every program on this machine may use {place}"
     if settings.backends and all(_is_pass_through(backend) for backend in settings.backends):

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 
 from trunkline import __version__
+from trunkline.config.addresses import may_listen
 from trunkline.config.model import Settings
 from trunkline.engine.runtime import Runtime
 from trunkline.engine.snapshot import Stamp, stamp
@@ -150,6 +151,9 @@ async def _serve(settings: Settings, announce: Callable[[str], None], source: So
     await gateway.start()
     reloading = None
     if source is not None:
+        opened = may_listen(settings, source.insecure_open, gateway.server.port)
+        if opened is not None:
+            _tell(opened)
         reloader = Reloader(gateway, source, _tell)
         reloading = loop.create_task(reloader.run())
         loop.add_signal_handler(signal.SIGHUP, _on_hangup(on_signal, reloader.ask))

@@ -99,6 +99,12 @@ def backend(name: str, sim: SimulatorThread, **fields: Any) -> dict[str, Any]:
     return {"name": name, "url": sim.url, "models": [name]} | fields
 
 
+def test_who_may_use_it_is_told_with_the_port_that_it_got(sim: SimulatorThread, tmp_path: Path) -> None:
+    with served(tmp_path / "t.json", backends=[backend("sim-small", sim)]) as gateway:
+        words = "no keys are configured, every program on this machine may use"
+        assert gateway.says("open: ") == f"open: {words} 127.0.0.1:{gateway.port}"
+
+
 def test_a_signal_and_a_changed_file_reload(sim: SimulatorThread, tmp_path: Path) -> None:
     file = tmp_path / "t.json"
     with served(file, backends=[backend("sim-small", sim)]) as gateway:

@@ -102,10 +102,7 @@ def test_serve_takes_the_file_and_the_options(
     assert (settings.server.host, settings.server.port) == ("localhost", 9)
     printed = capsys.readouterr()
     assert printed.out == "ready\n"
-    assert printed.err.splitlines() == [
-        f"warning: {path}:3:1: `backends_enabled` has no effect yet",
-        "open: no keys are configured, every program on this machine may use localhost:9",
-    ]
+    assert printed.err == f"warning: {path}:3:1: `backends_enabled` has no effect yet\n"
 
 
 def test_serve_finds_the_file_of_the_directory(tmp_path: Path, served: list[Settings]) -> None:
@@ -142,7 +139,7 @@ def test_what_the_gateway_finds_wrong_is_said_likewise(
     monkeypatch.setattr(app, "serve", serve)
     (tmp_path / "trunkline.yaml").write_text(GOOD)
     assert code_of("serve") == 2
-    assert capsys.readouterr().err.endswith("\nserver.port: 80 is taken\n")
+    assert capsys.readouterr().err == "server.port: 80 is taken\n"
 
 
 def test_ctrl_c_before_the_gateway_takes_over_ends_as_shells_expect(
@@ -166,7 +163,7 @@ def test_the_network_needs_a_key_or_the_word_for_it(
     assert code_of("serve", "--host", "0.0.0.0") == 2
     assert "--insecure-open" in capsys.readouterr().err
     assert code_of("serve", "--host", "0.0.0.0", "--insecure-open") == 3
-    assert capsys.readouterr().err.startswith("OPEN TO THE NETWORK")
+    assert len(served) == 1
     assert len(served) == 1
 
 

@@ -124,6 +124,20 @@ def test_without_keys_loopback_is_open_and_says_so() -> None:
     assert line.startswith("open: ")
 
 
+def test_the_port_that_is_told_is_the_one_that_it_got() -> None:
+    asked = Settings(server=ServerSettings(port=0))
+    lines = [
+        may_listen(settings("127.0.0.1"), insecure_open=False),
+        may_listen(asked, insecure_open=False, port=4711),
+        may_listen(asked, insecure_open=False),
+    ]
+    assert [line and line.partition(" may use ")[2] for line in lines] == [
+        "127.0.0.1:80",
+        "127.0.0.1:4711",
+        "a free port of 127.0.0.1",
+    ]
+
+
 def test_pure_pass_through_may_listen_anywhere() -> None:
     line = may_listen(settings("0.0.0.0", FORWARDS), insecure_open=False)
     assert line is not None
