@@ -49,6 +49,23 @@ async def test_a_good_backend_is_well(tmp_path: Path) -> None:
 
 
 @on_both_loops
+async def test_what_shapes_requests_and_answers_makes_no_good_backend_fail(tmp_path: Path) -> None:
+    shaping: list[dict[str, Any]] = [
+        {"params": {"stream": False}},
+        {"params": {"stream": True, "max_tokens": 1}, "defaults": {"stream": True}},
+        {"params": {"stream": None, "max_tokens": None}, "reasoning": "strip", "rename": True},
+        {"think": "strip"},
+        {"think": {"mode": "split", "implicit_open": True}, "append_to_last_user_message": "/no_think"},
+    ]
+    async with await start(seed=7) as sim:
+        for provider in ("openai_compat", "ollama"):
+            for settings in shaping:
+                native = {"native": "always"} if provider == "ollama" else {}
+                steps = await examined(tmp_path, url=sim.url, provider=provider, **native, **settings)
+                assert not {"fail", "warn"} & {*states(steps).values()}, (provider, settings)
+
+
+@on_both_loops
 async def test_every_backend_is_walked_and_one_that_fails_stops_none(tmp_path: Path) -> None:
     async with await start(seed=7) as sim:
         backends = [
