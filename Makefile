@@ -74,13 +74,19 @@ lint: $(VENV)/.dev ## format, lint, types, import rules
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pyright --warnings
 
-unit: $(VENV)/.dev ## unit and architecture tests; each pure file covered by its own test file
-	rm -f .coverage
-	$(BIN)/coverage run -m pytest tests/unit tests/architecture tests/simulation
-	$(BIN)/python tests/architecture/own_coverage.py
+# Only what must be covered is run under coverage, which makes all the rest slower.
+PURE := $(addprefix tests/unit/,policy routing streams wire)
 
+unit: $(VENV)/.dev ## unit and architecture tests; each pure file covered by its own test file
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run --rcfile tests/coverage.toml -m pytest --numprocesses 2 --dist worksteal $(PURE)
+	$(BIN)/coverage combine --rcfile tests/coverage.toml --quiet
+	$(BIN)/python tests/architecture/own_coverage.py
+	$(PYTEST) --numprocesses 2 --dist worksteal tests/unit tests/architecture tests/simulation $(PURE:%=--ignore=%)
+
+# They wait most of their time, for times that are what is tested: four at once are no load for two cores.
 contract: $(VENV)/.dev peers ## tests over loopback sockets
-	$(PYTEST) tests/contract tests/failover
+	$(PYTEST) --numprocesses 4 --dist loadfile tests/contract tests/failover
 
 # Real programs that the tests stand against, from Debian's packages: only root can install them, others have them or
 # see the tests that need them skipped, with the reason.
@@ -105,7 +111,7 @@ test-clients: $(VENV)/.dev $(CLIENTS)/openai2/.made $(CLIENTS)/openai3/.made $(N
 	$(PYTEST) tests/clients
 
 endurance: $(VENV)/.dev ## tens of thousands of calls with faults: no leak, no hang; gigabytes through slow readers
-	$(PYTEST) tests/endurance
+	$(PYTEST) --numprocesses 2 --dist loadfile tests/endurance
 
 fix: $(VENV)/.dev ## format, and mend what the linter can
 	$(BIN)/ruff check --fix-only .
@@ -122,6 +128,6 @@ pins: $(VENV)/.dev ## renew the pinned versions
 	  } > $${pins%.in}.new; mv $${pins%.in}.new $${pins%.in}.txt; done
 
 clean: ## remove the environment and all that can be made again
-	rm -rf $(VENV) $(VENV)-servers $(CLIENTS) $(NODE_CLIENTS) .coverage .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-servers $(CLIENTS) $(NODE_CLIENTS) .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis build dist
 
 -include bench/bench.mk

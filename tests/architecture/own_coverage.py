@@ -1,7 +1,7 @@
 """Each file of the pure packages is covered, every line, by the unit test file of its own name.
 
-A script: `coverage run -m pytest tests/unit`, then this. `tests/conftest.py` has noted for each line which test
-file reached it; lines reached while modules are imported carry no note and count for all.
+A script: `make unit` runs the tests under coverage, and then this. `tests/conftest.py` has noted for each line which
+test file reached it; lines reached while modules are imported carry no note and count for all.
 The list of exemptions only gets shorter: an entry that is no longer needed is an error too.
 """
 
@@ -21,7 +21,7 @@ EXEMPT: dict[str, str] = {}
 
 def main() -> int:
     """Print what is uncovered or needlessly exempt; the result is the exit code."""
-    coverage = Coverage(config_file=str(ROOT / "pyproject.toml"))
+    coverage = Coverage(config_file=str(ROOT / "tests" / "coverage.toml"))
     coverage.load()
     problems: list[str] = []
     files = [path for path in sources(*OWN_TESTS) if path.name != "__init__.py"]

@@ -21,7 +21,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 _MAX_ANSWER = 64 * 1024 * 1024
 _SHORT = 0.05  # seconds: the longest that anyone waits on purpose
 
-# Faults that end in some answer soon; with the idle timeout of half a second, so do the stalls.
+# Faults that end in some answer soon; with a short idle timeout, so do the stalls.
 _FAULTS = (
     *("reset=accept", "reset=head", "reset=body", "reset=body;after=3"),
     *(

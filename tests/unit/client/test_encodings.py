@@ -90,11 +90,11 @@ def empty_cache() -> Iterator[None]:
     ("content", "says"),
     [
         (
-            gzip.compress(b"IQ== 0\n"),
+            gzip.compress(b"IQ== 0\n", mtime=0),
             "o200k_base.tiktoken.gz does not hold OpenAI's ranks; install the package again",
         ),
         (b"no gzip", "o200k_base.tiktoken.gz cannot be read: "),
-        (gzip.compress(b"IQ== 0\n")[:-9], "o200k_base.tiktoken.gz cannot be read: "),
+        (gzip.compress(b"IQ== 0\n", mtime=0)[:-9], "o200k_base.tiktoken.gz cannot be read: "),
         (None, "o200k_base.tiktoken.gz cannot be read: "),
     ],
 )
