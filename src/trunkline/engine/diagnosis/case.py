@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from trunkline.config.levels import Levels
 from trunkline.credentials.oauth2 import Tokens
 from trunkline.engine.diagnosis.secrecy import Secrets
 from trunkline.engine.fetch import ask, fetch
@@ -34,7 +35,10 @@ LARGEST_LOOK = 4 * 1024 * 1024  # bytes: a list of models
 
 
 class Surroundings(msgspec.Struct, kw_only=True):
-    """What all cases of one run share. `listening`: where the gateway with these settings would listen."""
+    """What all cases of one run share. `listening`: where the gateway with these settings would listen.
+
+    `levels`: what it would change in requests, of which the doctor heeds whether they ask for a stream.
+    """
 
     clock: Clock
     ground: Ground
@@ -43,6 +47,7 @@ class Surroundings(msgspec.Struct, kw_only=True):
     environ: Mapping[str, str]
     listening: tuple[Listening, ...]
     list_timeout: float
+    levels: Levels
 
 
 class Case:
@@ -103,6 +108,17 @@ class Case:
         return bool(self.settings.api_key or self.upstream.oauth) or bool(
             names & {"authorization", "api-key", "x-api-key"}
         )
+
+    @property
+    def always_streams(self) -> bool | None:
+        """Whether the gateway asks it for streams (True) or never does (False), whatever the client wants."""
+        level = self.around.levels.backends.get(self.settings.name)
+        if level is None:
+            return None
+        forced = level.overrides.force.get("stream")
+        if forced is None:
+            return False if "stream" in level.overrides.remove else None
+        return bytes(forced) == b"true"
 
     def quote(self, text: str, limit: int = 200) -> str:
         """The words of an upstream, fit to be shown."""

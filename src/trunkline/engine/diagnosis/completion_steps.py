@@ -1,6 +1,7 @@
 """Whether a backend answers one tiny question, whole and as a stream.
 
-Owns these two steps and their question, which is shaped as the gateway would shape it for this provider. Does not own
+Owns these two steps and their question, which is shaped as the gateway would shape it for this provider; of `params`
+only `stream` counts, so that nobody is told of what the gateway never asks for. Does not own
 the choice of the model (models_step.py), the words for refusals (advice.py) nor watching a stream (streaming.py).
 """
 
@@ -41,6 +42,8 @@ async def completion(case: Case) -> Finding:
     case.model = choose_model(case)
     if not case.model:
         return fail("there is no model to ask", "name one in `models` or `default_model`")
+    if case.always_streams:
+        return Finding("skipped", "`params` asks for streams alone: whole answers are made of them")
     asked = _question(case, streamed=False)
     if isinstance(asked, Fault):
         return fail(asked.message, "correct the settings of this backend")
@@ -79,6 +82,8 @@ async def _refused(case: Case, answer: Answer, what: str) -> Finding:
 
 async def streaming(case: Case) -> Finding:
     """It answers the same question as a stream."""
+    if case.always_streams is False:
+        return Finding("skipped", "`params` asks for no streams: they are made of whole answers")
     asked = _question(case, streamed=True)
     if isinstance(asked, Fault):
         return fail(asked.message, "correct the settings of this backend")
@@ -90,7 +95,7 @@ async def streaming(case: Case) -> Finding:
     if got.answer.status != 200:
         if _cut_short(got.answer):
             return _speechless(case)
-        return advice.of_answer(case, got.answer, what, model=case.model)
+        return await _refused(case, got.answer, what)
     return _of_stream(case, got, what)
 
 

@@ -106,6 +106,7 @@ async def diagnose(
         environ=environ,
         listening=_listening(settings),
         list_timeout=settings.discovery.timeout,
+        levels=settings.shaping,
     )
     try:
         return [await _examine(backend, around, watcher) for backend in backends]
