@@ -9,8 +9,9 @@ bytes are sent when (engine/receiving.py).
 An event is decoded once, by the inspector, and handed on: one that needs no change goes out as the upstream's own
 bytes. A change is made in the object as it was written, so that fields nobody knows here survive byte for byte.
 
-Usage is told once, when all choices have finished: counts that grow with each chunk are collapsed into the last, even
-for a client that asked for them with each chunk, because clients add up what they see.
+Usage is told once, when all choices that were asked for have finished, or at the end: counts that grow with each chunk
+are collapsed into the last, even for a client that asked for them with each chunk, because clients add up what they
+see.
 """
 
 from collections.abc import Callable
@@ -67,7 +68,8 @@ class Rewriter:
     """Rewrites one answer, whichever streams it is joined of.
 
     `request_id` names an answer that has no id, `created` (seconds since 1970) dates it, `asked` is the model of one
-    that names none. `estimate` gives a usage object for a stream that never said what it used; None: none is said.
+    that names none. `choices`: how many were asked for. `estimate` gives a usage object for a stream that never said
+    what it used; None: none is said.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Rewriter:
         request_id: str,
         created: int,
         asked: str,
+        choices: int = 1,
     ) -> None:
         self._chat = surface == "chat"
         self._object = OBJECTS[surface]
@@ -87,6 +90,7 @@ class Rewriter:
             settings.think is None or settings.think.mode == "keep"
         ) and settings.reasoning == "keep"
         self._include_usage = include_usage
+        self._choices = choices
         self._request_id = request_id
         self._fallback = {
             "id": raw_of(f"chatcmpl-{request_id}" if self._chat else f"cmpl-{request_id}"),
@@ -156,7 +160,8 @@ class Rewriter:
             if found is None:
                 self.content = True
                 return raw
-            chunk, payload, _ = found
+            chunk, payload, same = found
+            raw = raw if same else sse.encode(payload)
         return self.chunk(chunk, payload, raw)
 
     def chunk(self, chunk: Chunk, payload: bytes, raw: bytes) -> bytes:
@@ -331,9 +336,9 @@ class Rewriter:
         """A chunk that only counts; `raw`: the event, if it can be the one that the client gets."""
         states = self._states.values()
         if not self._usage_told and says(chunk.usage) and states and all(state.finished for state in states):
-            # Not told before the end: another choice may begin.
             self._total = raw or self._told({**decode_object(payload), "choices": raw_of([])})
-            return b""
+            # Where another choice may yet begin, this is not the whole, unless the stream ends.
+            return self._told_usage() if len(states) >= self._choices else b""
         fields = decode_object(payload)
         if not self._says_more(fields, but=_COUNTS):
             return b""

@@ -152,9 +152,14 @@ def framed(data: bytes) -> bytes:
 
 
 def rewriter(
-    settings: AnswerSettings = AS_IT_IS, surface: str = "chat", *, include_usage: bool = True
+    settings: AnswerSettings = AS_IT_IS,
+    surface: str = "chat",
+    *,
+    include_usage: bool = True,
+    choices: int = 1,
 ) -> Rewriter:
-    return Rewriter(surface, settings, include_usage=include_usage, request_id="r1", created=1, asked="asked")
+    identity: dict[str, Any] = {"request_id": "r1", "created": 1, "asked": "asked"}
+    return Rewriter(surface, settings, include_usage=include_usage, choices=choices, **identity)
 
 
 def relayed(*before: bytes, by: Rewriter | None = None) -> ChatInspector:

@@ -364,3 +364,32 @@ def test_bytes_of_text_are_counted_in_any_field() -> None:
     ]
     assert read("chat", *said)[1].text_bytes == 2 + 1 + 2 + 2
     assert read("completions", event({"choices": [{"text": "ä"}]}))[1].text_bytes == 2
+
+
+def test_a_chunk_with_an_odd_value_is_read_all_the_same() -> None:
+    odd = event(b'{"id":"c","choices":[{"index":"0","delta":{"content":"x"}}]}')
+    out, inspector = read("chat", ROLE, odd, STOP, DONE)
+    assert out == ROLE + odd.replace(b'"0"', b"0") + STOP + DONE
+    assert (verdict(inspector), inspector.malformed) == ("", 0)
+    half = WORD.replace(b"word", rb"\ud83d")
+    assert read("chat", ROLE, half)[0] == ROLE + half
+
+
+@pytest.mark.parametrize("piece", [event({"choices": "odd"}), delta(content="x" * LIMIT)])
+def test_a_rewriter_knows_of_what_passes_it_by(piece: bytes) -> None:
+    by = rewriter()
+    kept: list[bytes] = []
+    inspector = relayed(ROLE, by=by)
+    inspector.keep = inspector.keep_odd = kept.append
+    assert inspector.feed(piece) == piece
+    assert by.content
+    assert len(kept) == 1
+
+
+def test_what_a_client_is_told_in_place_of_a_chunk_is_kept() -> None:
+    kept: list[bytes] = []
+    inspector = relayed(ROLE, by=rewriter(AnswerSettings(think=ThinkSettings())))
+    inspector.keep = inspector.keep_odd = inspector.keep_told = kept.append
+    out = inspector.feed(delta(content="<think>h</think>x"))
+    assert inspector.feed(delta(content="<think>")) == b""
+    assert kept == [out]

@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from trunkline.streams.editing import ChoiceEdit, apply, choice_says, says
+from trunkline.streams.editing import ChoiceEdit, apply, choice_says, parts_of, says
 from trunkline.streams.raw import decode_object
+from trunkline.streams.tool_calls import CallEdit
 
 
 def choice(text: bytes) -> dict[str, msgspec.Raw]:
@@ -81,3 +82,17 @@ def test_logprobs_of_what_is_spelt_otherwise_go() -> None:
 )
 def test_whether_a_choice_says_anything(fields: bytes, first: bool, more: bool) -> None:
     assert choice_says(choice(fields), first=first) is more
+
+
+def test_tool_calls_are_changed_in_their_place() -> None:
+    edit = ChoiceEdit(first=False, delta={}, choice={}, calls=[None, CallEdit({"id": "a"}, {})])
+    assert edit.changes
+    assert not ChoiceEdit(first=True, delta={}, choice={}).changes
+    one = choice(b'{"delta":{"tool_calls":[{"n":1.0},{"n":2.0}]}}')
+    assert not apply(one, edit)
+    assert written(one) == b'{"delta":{"tool_calls":[{"n":1.0},{"n":2.0,"id":"a"}]}}'
+
+
+def test_parts_of_a_content_are_as_they_were_written() -> None:
+    payload = b'{"choices":[{},{"delta":{"content":[{"n":1.0},2]}}]}'
+    assert [bytes(part) for part in parts_of(payload, 1)] == [b'{"n":1.0}', b"2"]

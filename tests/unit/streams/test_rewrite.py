@@ -47,7 +47,7 @@ def test_a_stream_that_needs_no_change_goes_on_as_the_same_bytes() -> None:
     ]
     for one in (*odd, ROLE, WORD, *odd, STOP):
         assert by.feed(one) == one
-    assert by.feed(USED) + by.feed(DONE) == USED + DONE
+    assert [by.feed(USED), by.feed(DONE)] == [USED, DONE]
     assert by.done() == by.release() == by.feed(DONE) == b""
     assert repr(by) == "<Rewriter of chat.completion.chunk, 1 choices>"
 
@@ -94,6 +94,13 @@ def test_what_was_held_back_comes_out_where_an_answer_breaks_off() -> None:
     assert joined([*datas(given), last]) == "a<thi"
     assert last["choices"][0]["finish_reason"] is None
     assert by.release() == b""
+
+
+def test_odd_values_are_mended_and_parts_sorted() -> None:
+    odd = event(
+        b'{"id":"c","choices":[{"index":"0","delta":{"content":[{"type":"text","text":"<think>h</think>x"}]}}]}'
+    )
+    assert joined(told(through(ROLE, odd, DONE, by=rewriter(STRIP, include_usage=False)))) == "x"
 
 
 def test_text_behind_a_finish_reason_is_not_lost() -> None:
@@ -262,7 +269,7 @@ def test_usage_is_told_once_to_a_client_that_asked() -> None:
     streams = [
         [saying(1, content("a")), saying(2, content("b")), saying(3, end), saying(3)],
         [saying(1, content("a")), saying(2, content("b")), saying(3, end)],
-        [chunk(content("a")), saying(1), chunk(content("b")), saying(2, end), saying(2), saying(3)],
+        [chunk(content("a")), saying(1), chunk(content("b")), saying(2, end), saying(3), saying(4)],
         [chunk(content("a")), chunk(content("b")), chunk(end), saying(3, empty)],
         [
             chunk(content("a")),
@@ -320,10 +327,10 @@ def test_usage_between_choices_is_not_the_whole() -> None:
     """Choices that come one after the other, each with what was used so far."""
     counted = [chunk(usage={**USAGE, "completion_tokens": count}) for count in (3, 7)]
     second = [delta(index=1, role="assistant", content="b"), delta("stop", index=1)]
-    given = told(through(ROLE, STOP, counted[0], *second, counted[1], DONE))
+    given = told(through(ROLE, STOP, counted[0], *second, counted[1], DONE, by=rewriter(choices=2)))
     assert [usage["completion_tokens"] for usage in usages(given)] == [7]
     assert given[-1]["choices"] == []
-    given = told(through(ROLE, STOP, counted[0], *second, DONE))
+    given = told(through(ROLE, STOP, counted[0], *second, DONE, by=rewriter(choices=2)))
     assert [usage["completion_tokens"] for usage in usages(given)] == [3]  # all that was ever said
 
 
