@@ -96,13 +96,6 @@ class ChatInspector(StreamInspector):
             return True
         return False
 
-    def taken(self, data: bytes) -> bytes:
-        """The text of a chunk that repeats."""
-        assert self.frame is not None
-        before, after = self.frame
-        size = len(data)
-        return data[len(SIZE_LINES[size]) + len(before) : size - len(after)]
-
     def feed(self, data: bytes) -> bytes:
         """As in the base class; one whole one-line event, the common case, takes a short way."""
         if (

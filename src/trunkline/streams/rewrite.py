@@ -6,8 +6,9 @@ joined, one usage chunk where it was asked for and none where not, `[DONE]` behi
 the operator wants them. Does not own when a stream is whole (chat.py), how fields are changed (editing.py), nor which
 bytes are sent when (engine/receiving.py).
 
-An event is decoded once, by the inspector, and handed on: one that needs no change goes out as the upstream's own
-bytes. A change is made in the object as it was written, so that fields nobody knows here survive byte for byte.
+An event is handed on by the inspector as it decoded it, and one that needs no change goes out as the upstream's own
+bytes. Only what is changed, or was held before content, is decoded again: a change is made in the object as it was
+written, so that fields nobody knows here survive byte for byte.
 
 Usage is told once, when all choices that were asked for have finished, or at the end: counts that grow with each chunk
 are collapsed into the last, even for a client that asked for them with each chunk, because clients add up what they

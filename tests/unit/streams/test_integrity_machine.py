@@ -10,6 +10,7 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.unit.streams.client import taken
 from tests.unit.streams.events import (
     BLOCK,
     COMMENT,
@@ -209,8 +210,8 @@ class Chat(Machine):
         if self.inspector.repeats(framed(raw)):
             self.model.arrive(Sent(raw, "shows" if text else "opens", choice))
             way = self.inspector.way
-            taken = self.inspector.taken(framed(raw))
-            self.given += raw if way is None else taken.join(way) if way else b""
+            said = taken(self.inspector, framed(raw))
+            self.given += raw if way is None else said.join(way) if way else b""
             assert kept == [text.encode()]
         else:
             assert not kept
