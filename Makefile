@@ -84,9 +84,9 @@ unit: $(VENV)/.dev ## unit and architecture tests; each pure file covered by its
 	$(BIN)/python tests/architecture/own_coverage.py
 	$(PYTEST) --numprocesses 2 --dist worksteal tests/unit tests/architecture tests/simulation $(PURE:%=--ignore=%)
 
-# They wait most of their time, for times that are what is tested: four at once are no load for two cores.
+# They wait most of their time, for times that are what is tested.
 contract: $(VENV)/.dev peers ## tests over loopback sockets
-	$(PYTEST) --numprocesses 4 --dist loadfile tests/contract tests/failover
+	$(PYTEST) --numprocesses 2 --dist loadfile tests/contract tests/failover
 
 # Real programs that the tests stand against, from Debian's packages: only root can install them, others have them or
 # see the tests that need them skipped, with the reason.

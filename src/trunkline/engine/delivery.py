@@ -6,6 +6,9 @@ Owns the client's side of an answer. Does not own who is asked (attempts.py, suc
 
 import time
 from collections.abc import Callable
+from typing import Any
+
+import msgspec
 
 from trunkline.engine.answer_head import answer_block
 from trunkline.engine.deadlines import NEVER
@@ -21,6 +24,24 @@ from trunkline.wire.usage import Usage, render_usage
 _ONLY_THOUGHTS = b"x-trunkline-note: only-thoughts\r\n"
 SMALL_BODY = 4096
 """Bytes of a request body that may stay until the call is recorded, a moment later."""
+
+
+class _Asked(msgspec.Struct, gc=False):
+    n: Any = 1
+
+
+_decode_asked = msgspec.json.Decoder(_Asked).decode
+
+
+def choices_of(body: bytes) -> int:
+    """How many choices a request asks for."""
+    if b'"n"' not in body:
+        return 1
+    try:
+        n = _decode_asked(body).n
+    except (msgspec.DecodeError, RecursionError):
+        return 1
+    return n if type(n) is int and n > 0 else 1
 
 
 class Delivery(Succession):
@@ -89,6 +110,7 @@ class Delivery(Succession):
                 request_id=call.request_id.decode(),
                 created=int(time.time()),
                 asked=call.model,
+                choices=choices_of(call.body),
             )
             if call.include_usage or folds:
                 self._rewriter.estimate = self._estimated_usage
