@@ -129,7 +129,10 @@ def _answer(below: list[Level], named: Named, shown: str, tags: tuple[str, str])
         rename = rename if level.rename is None else level.rename
         if level.reasoning is not None:
             answer = structs.replace(answer, reasoning=level.reasoning)
-    if think is not None and think.mode != "keep":
+    wraps = answer.reasoning == "wrap"  # in the tags that thoughts have here
+    if think is None and wraps:
+        think = ThinkSettings(mode="keep", tags=[list(tags)])
+    if think is not None and (wraps or think.mode != "keep"):
         answer = structs.replace(answer, think=think)
     return structs.replace(answer, model=shown) if rename else answer
 

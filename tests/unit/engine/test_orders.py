@@ -121,6 +121,14 @@ def test_answers_are_as_the_most_specific_level_says() -> None:
     assert one.at(OWN, "a", "chat").answer is None
 
 
+def test_thoughts_are_wrapped_in_the_tags_that_they_have_here() -> None:
+    own = ThinkSettings(mode="keep", tags=[["[T]", "[/T]"]])
+    levels = {"a": Level(reasoning="wrap", think=own), "b": Level(reasoning="wrap")}
+    one = ordering(backends=levels)
+    assert one.at(OWN, "a", "chat").answer == AnswerSettings(own, "wrap")
+    assert one.at(OWN, "b", "chat").answer == AnswerSettings(ThinkSettings(mode="keep", tags=ENV), "wrap")
+
+
 ENV = [["<a>", "</a>"]]
 GROUPED: list[tuple[Group, ThinkSettings | None, ThinkSettings | None]] = [
     # the group, what is below it, what comes of them
