@@ -38,6 +38,7 @@ __all__ = [
     "post",
     "running",
     "scripted",
+    "soon",
 ]
 
 Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -306,6 +307,11 @@ async def scripted(play: Play) -> AsyncGenerator[str]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # transports close in the next round
+
+
+def soon(spec: str) -> dict[str, Any]:
+    """A short time between events where an upstream stalls; others could take as long on a slow machine."""
+    return {"idle": 0.2} if "stall" in spec else {}
 
 
 def multipart(*parts: tuple[str, bytes], boundary: str = "XbX") -> tuple[str, bytes]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.gateway.harness import World, chat, on_both_loops, post, running, scripted
+from tests.contract.gateway.harness import World, chat, on_both_loops, post, running, scripted, soon
 
 SAY = [{"role": "user", "content": "hello there"}]
 # What the gateway asks streams for itself: with it a request goes upstream byte for byte.
@@ -138,7 +138,7 @@ CUTS = {
 async def test_after_content_the_stream_ends_with_an_error_event(spec: str, path: str) -> None:
     if path in ("/v1/responses", "/v1/messages"):
         spec = spec.replace("after=4", "after=8")
-    async with running(spec, None, timeouts={"idle": 0.2}) as world:
+    async with running(spec, None, timeouts=soon(spec)) as world:
         body = {
             "model": "sim-small",
             "stream": True,

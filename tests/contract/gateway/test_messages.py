@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from tests.contract.gateway.harness import Reply, World, chat, get, on_both_loops, post, running, scripted
+from tests.contract.gateway.harness import (
+    Reply,
+    World,
+    chat,
+    get,
+    on_both_loops,
+    post,
+    running,
+    scripted,
+    soon,
+)
 from trunkline.policy.keys import KeySettings
 
 SAY = [{"role": "user", "content": "hello there"}]
@@ -168,7 +178,7 @@ async def test_usage_of_a_stream_is_that_of_its_beginning_and_its_end(
 )
 @on_both_loops
 async def test_a_cut_is_an_error_event_of_this_api(spec: str, fault: str, kind: str) -> None:
-    async with running(spec, backends=[CLAUDE], timeouts={"idle": 0.2}) as world:
+    async with running(spec, backends=[CLAUDE], timeouts=soon(spec)) as world:
         reply = await world.ask(message(stream=True))
         await world.quiet()
         assert (reply.status, reply.complete) == (200, True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.gateway.harness import World, chat, get, on_both_loops, post, running, scripted
+from tests.contract.gateway.harness import World, chat, get, on_both_loops, post, running, scripted, soon
 from tests.contract.gateway.test_overrides import written
 from tests.contract.simulator.raw import Reply, text_of
 
@@ -340,7 +340,7 @@ async def test_the_next_backend_may_be_ollama() -> None:
 )
 @on_both_loops
 async def test_what_breaks_off_is_not_shown_as_finished(spec: str, fault: str) -> None:
-    async with running(spec, None, backends=[OLLAMA, {}], timeouts={"idle": 0.3}) as world:
+    async with running(spec, None, backends=[OLLAMA, {}], timeouts=soon(spec)) as world:
         reply = await world.ask(chat(stream=True, num_ctx=1))
         assert reply.events[-1] != "[DONE]"
         assert reply.events[-1]["error"]["message"]

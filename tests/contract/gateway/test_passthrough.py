@@ -87,7 +87,8 @@ async def test_health_is_the_gateways_own_and_preflights_too() -> None:
 )
 @on_both_loops
 async def test_failures_have_the_openai_shape(spec: str, status: int, code: str) -> None:
-    async with running(spec, passthrough=True, backends=[OPEN], timeouts={"total": 0.3}) as world:
+    timeouts = {"total": 0.3} if status == 504 else {}  # on a slow machine others could take as long
+    async with running(spec, passthrough=True, backends=[OPEN], timeouts=timeouts) as world:
         for request in (chat(), get("/v1/x")):
             reply = await world.ask(request)
             assert (reply.status, reply.json["error"]["code"]) == (status, code)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.gateway.harness import World, chat, get, on_both_loops, post, running, scripted
+from tests.contract.gateway.harness import World, chat, get, on_both_loops, post, running, scripted, soon
 from trunkline.policy.keys import KeySettings
 
 BODY: dict[str, Any] = {"model": "sim-small", "input": "hello there", "max_output_tokens": 9}
@@ -138,7 +138,7 @@ async def test_a_failed_answer_is_the_backend_s_own_end() -> None:
 )
 @on_both_loops
 async def test_a_cut_is_an_error_event_of_this_api(spec: str, fault: str, code: str) -> None:
-    async with running(spec, backends=[OPENAI], timeouts={"idle": 0.2}) as world:
+    async with running(spec, backends=[OPENAI], timeouts=soon(spec)) as world:
         reply = await world.ask(ask(stream=True))
         await world.quiet()
         assert (reply.status, reply.complete) == (200, True)
