@@ -225,3 +225,7 @@ def test_nothing_that_says_something_is_spared(stream: tuple[str, list[bytes]], 
         assert again.terminal == inspector.terminal or inspector._open - again._seen
     else:
         assert again.terminal == inspector.terminal
+
+
+def test_text_is_counted_where_the_surface_is_read_that_far() -> None:
+    assert read("responses", typed("response.output_text.delta", delta="word"))[1].text_bytes == 0
