@@ -23,6 +23,7 @@ from tests.unit.streams.events import (
     flags,
     read,
     rewriter,
+    typed,
     verdict,
 )
 from trunkline.errors import CUT, EMPTY_STREAM, INCOMPLETE, Fault
