@@ -30,7 +30,7 @@ def paste(demo: Trunkline) -> Any:
     words = shlex.split(example[example.index("curl ") :])
     (url,) = [word for word in words if word.startswith("http://")]
     headers = dict([words[words.index("-H") + 1].split(": ", 1)])
-    with urlopen(Request(url, words[words.index("-d") + 1].encode(), headers), timeout=60) as answer:
+    with urlopen(Request(url, words[words.index("-d") + 1].encode(), headers), timeout=240) as answer:
         return json.load(answer)
 
 
