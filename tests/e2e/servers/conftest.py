@@ -39,7 +39,7 @@ class Pair(NamedTuple):
 
     def ask(self, path: str, body: dict[str, Any], model: str = "plain") -> tuple[Answer, Answer]:
         """The same request, directly and through the gateway."""
-        body = self.kind.fixed | body
+        body = self.kind.fixed | body | (self.kind.several if "n" in body else {})
         name = path + json.dumps(body)
         if name not in self.known:
             self.known[name] = self.direct.post(path, body | {"model": self.kind.model})

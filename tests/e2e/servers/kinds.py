@@ -33,6 +33,8 @@ class Kind(NamedTuple):
     """Of REQUESTS (requests.py) those that it does not take."""
     takes: frozenset[str] = frozenset()
     """Of REFUSED those that it works on, for minutes."""
+    several: dict[str, Any] = {}  # a constant
+    """What it wants beside `n`."""
     embeddings: bool = False
 
     def held_to(self, grammar: str) -> dict[str, Any]:
@@ -106,6 +108,8 @@ KINDS = {
             _vllm,
             _PLAIN,
             grammar=("structured_outputs", "grammar"),
+            # It refuses to give the same twice, but not nearly.
+            several={"temperature": 0.01},
         ),
         Kind(
             "transformers", "openai_compat", _transformers, _PLAIN, model=str(MODEL), key="", takes=_NO_LIMIT
