@@ -58,17 +58,20 @@ def test_ctrl_c_at_any_moment_of_the_start_is_clean(verb: str, delay: float, tmp
     arguments = ["--port", "0"] if verb == "sim" else ["--config", config(tmp_path, "http://127.0.0.1:1")]
     # It says when Python itself has started: what happens before is not ours.
     program = "import trunkline.cli.main as command; print('begun', flush=True); command.main()"
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", program, verb, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begun\n"
-    time.sleep(delay)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=STOP_TIMEOUT)
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            time.sleep(delay)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=STOP_TIMEOUT)
+        finally:
+            process.kill()
     assert "Traceback" not in errors
     assert process.returncode in (0, -signal.SIGINT)
 
